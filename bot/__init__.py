@@ -1,0 +1,1 @@
+"""The application: one process, one event loop, no torch."""

@@ -1,0 +1,130 @@
+"""Every error that a person may see: a subclass's docstring is its sentence, filled with the facts it is raised with.
+
+Anything else that is raised is a bug and ends in a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable
+
+
+class MockingbirdError(Exception):
+    """{reason}"""
+
+    exit_code = 1
+
+    def __init__(self, **facts: object) -> None:
+        self.facts = facts
+        sentence = inspect.cleandoc(type(self).__doc__ or "").replace("\n", " ")
+        super().__init__(sentence.format(**facts))
+
+
+def did_you_mean(word: str, known: Iterable[str], written: str = '"{}"') -> str:
+    """What to put behind an unknown word: the nearest known one as a question, or nothing."""
+    spelled = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), spelled, n=1)
+    return f" (did you mean {written.format(spelled[near[0]])}?)" if near else ""
+
+
+# Configuration
+
+
+class BadConfig(MockingbirdError):
+    """{source}: {reason}."""
+
+
+# The data directory
+
+
+class DataDirectoryHeld(MockingbirdError):
+    """Another Mockingbird (process {pid}) is using {folder}: stop it, or choose another folder with --data."""
+
+    exit_code = 3
+
+
+class DataDirectoryUnusable(MockingbirdError):
+    """The data directory {folder} cannot be used ({reason}): choose another with --data or MOCKINGBIRD_DATA."""
+
+
+class DiskFull(MockingbirdError):
+    """The disk that holds {folder} is full: free some space and try again; nothing was half-written."""
+
+
+# Ingest
+
+
+class ImportRefused(MockingbirdError):
+    """{reason}"""
+
+
+class InvalidHandle(MockingbirdError):
+    """{reason}"""
+
+
+# Personas and training
+
+
+class UnknownHandle(MockingbirdError):
+    """Nothing is held of @{handle}{nearest}: import their tweets first with `mockingbird import FILE --handle {handle}`."""
+
+
+class UnknownPersona(MockingbirdError):
+    """There is no persona {persona!r}{nearest}: train one first with `mockingbird train {handles}`."""
+
+
+class NoCheckpoint(MockingbirdError):
+    """{persona} has no promoted checkpoint: train one with `mockingbird train {handles}`."""
+
+
+class TooLittleText(MockingbirdError):
+    """@{handle} has {characters:,} characters in {tweets:,} usable tweets, and a voice needs at least {needed:,}:
+    import more of their tweets (held: {downloaded:,} downloaded, {retweets:,} retweets, {short:,} short, {kept:,} kept)."""
+
+
+class BadWeights(MockingbirdError):
+    """{reason}: give one positive number per handle, for instance --weights 2,1."""
+
+
+class TrainingInterrupted(MockingbirdError):
+    """The trainer stopped before it was done ({reason}); the same command goes on where it stopped."""
+
+
+class TrainingFailed(MockingbirdError):
+    """The training failed: {reason}"""
+
+
+# Models and imitation
+
+
+class BaseUnavailable(MockingbirdError):
+    """The base model {base!r} is not available ({reason}); to use the bundled one, put these two lines in
+    config.toml: `[model]` and `base = "fledgling"`."""
+
+
+class CorruptCheckpoint(MockingbirdError):
+    """The checkpoint {checkpoint} is damaged ({reason}): train it again with `mockingbird train {handles}`."""
+
+
+class PromptRefused(MockingbirdError):
+    """The prompt was refused ({reasons}): choose another one."""
+
+
+class WorkerUnavailable(MockingbirdError):
+    """The worker could not answer ({reason}): try again, and look into {log} if it happens again."""
+
+
+class PoolFull(MockingbirdError):
+    """There are already {waiting} requests waiting: try again in a moment."""
+
+
+# Schedules
+
+
+class BadSchedule(MockingbirdError):
+    """{reason}"""
+
+
+class UnknownSchedule(MockingbirdError):
+    """There is no schedule {schedule}: `mockingbird schedule list` shows them all."""

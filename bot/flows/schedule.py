@@ -1,0 +1,93 @@
+"""Schedule: what people wish to be said regularly, and by whom."""
+
+from __future__ import annotations
+
+import re
+
+import sqlite_utils
+
+from bot import clock
+from bot.domain import Persona, Schedule
+from bot.errors import BadSchedule, NoCheckpoint, UnknownPersona, UnknownSchedule, did_you_mean
+from bot.store import outbox, personas, schedules
+from bot.store.database import Database
+
+LONGEST_WAIT_MS = 2 * 366 * 86_400_000
+
+
+async def add(
+    database: Database,
+    persona_slug: str,
+    rule: str,
+    zone: str,
+    prompt: str,
+    now: int,
+    platform: str = "local",
+    account: str = "feed",
+) -> tuple[Schedule, list[int]]:
+    """Makes a schedule out of a rule as `clock.rule_from` writes it; returns it with the next five due instants.
+
+    Raises UnknownPersona, NoCheckpoint and BadSchedule.
+    """
+    clock.zone_of(zone)
+    times = clock.upcoming(rule, zone, anchor=now, after=now)
+    if not times or times[0] > now + LONGEST_WAIT_MS:
+        raise BadSchedule(reason="This would not be due once in two years.")
+
+    def transaction(db: sqlite_utils.Database) -> Schedule:
+        persona = speaking(db, persona_slug)
+        return schedules.add(db, persona.id, platform, account, rule, zone, prompt, now, times[0])
+
+    return await database.run(transaction), times
+
+
+async def listing(database: Database) -> list[tuple[Schedule, Persona]]:
+    """All schedules with whose they are, the oldest first."""
+
+    def transaction(db: sqlite_utils.Database) -> list[tuple[Schedule, Persona]]:
+        by_id = {persona.id: persona for persona in personas.every(db)}
+        return [(schedule, by_id[schedule.persona_id]) for schedule in schedules.every(db)]
+
+    return await database.run(transaction)
+
+
+async def remove(database: Database, schedule_id: int, now: int) -> None:
+    """Removes a schedule, and what it has queued but not yet said."""
+
+    def transaction(db: sqlite_utils.Database) -> None:
+        schedules.remove(db, schedule_id)
+        outbox.cancel_cause(db, f"schedule:{schedule_id}:", now)
+
+    await database.run(transaction)
+
+
+async def pause(database: Database, schedule_id: int) -> None:
+    await database.run(lambda db: schedules.pause(db, schedule_id))
+
+
+async def resume(database: Database, schedule_id: int, now: int) -> list[int]:
+    """Goes on with a paused schedule from now on; returns the next five due instants."""
+
+    def transaction(db: sqlite_utils.Database) -> list[int]:
+        schedule = schedules.get(db, schedule_id)
+        if schedule is None:
+            raise UnknownSchedule(schedule=schedule_id)
+        times = clock.upcoming(schedule.rule, schedule.zone, schedule.anchor, after=now)
+        if schedule.paused:
+            schedules.resume(db, schedule_id, times[0] if times else None)
+        return times
+
+    return await database.run(transaction)
+
+
+def speaking(db: sqlite_utils.Database, persona_slug: str) -> Persona:
+    """The persona of this name, if it can speak; else UnknownPersona or NoCheckpoint."""
+    persona = personas.find(db, persona_slug)
+    if persona is None:
+        handles = [handle for handle in re.split(r"[-+,\s@]+", persona_slug) if handle]
+        known = [persona.slug for persona in personas.every(db)]
+        nearest = did_you_mean(personas.slug(handles), known)
+        raise UnknownPersona(persona=persona_slug, nearest=nearest, handles=" ".join(handles))
+    if persona.run_id is None:
+        raise NoCheckpoint(persona=persona.slug, handles=" ".join(persona.handles))
+    return persona

@@ -1,0 +1,51 @@
+"""Finds the base model that the configuration names; the only user of huggingface_hub."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from bot.errors import BaseUnavailable
+
+BUNDLED = "fledgling"
+WANTED = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt")
+
+
+def find_base(name: str, token: str | None = None) -> Path:
+    """`fledgling`, a folder, or a Hub id -> the folder that holds the base. A Hub id that is not in the local cache is
+    downloaded, with a progress bar on standard error. Raises BaseUnavailable."""
+    if name == BUNDLED:
+        return checked(Path(str(files("models") / "base" / BUNDLED)), name)
+    if Path(name).is_dir():
+        return checked(Path(name).resolve(), name)
+    if name.startswith((".", "/", "~")):
+        raise BaseUnavailable(base=name, reason="there is no such folder")
+    return checked(download(name, token), name)
+
+
+def checked(folder: Path, name: str) -> Path:
+    for needed in ("config.json", "model.safetensors"):
+        if not (folder / needed).is_file():
+            raise BaseUnavailable(base=name, reason=f"{folder} has no {needed}")
+    return folder
+
+
+def download(name: str, token: str | None) -> Path:
+    """Takes what the cache has, else the network."""
+    # Imported here: it takes a quarter of a second that `mockingbird --help` must not pay.
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(WANTED), local_files_only=True))
+    except HFValidationError as error:
+        raise BaseUnavailable(base=name, reason="that is no folder and no name on the Hub") from error
+    except (LocalEntryNotFoundError, OSError):
+        pass
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(WANTED), token=token))
+    except OfflineModeIsEnabled as error:
+        raise BaseUnavailable(base=name, reason="it is not in the local cache, and downloads are off") from error
+    except Exception as error:  # httpx, OSError and the Hub's own errors: whatever it was, the base is not there
+        reason = f"it is not in the local cache, and the Hub said {type(error).__name__}"
+        raise BaseUnavailable(base=name, reason=reason) from error

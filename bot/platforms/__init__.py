@@ -1,0 +1,1 @@
+"""Where Mockingbird speaks; the platforms never import each other."""

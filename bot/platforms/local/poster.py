@@ -1,0 +1,48 @@
+"""Posting to the local feed, which is a table of our own: here exactly once can be proved."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import sqlite_utils
+
+from bot.clock import now_ms
+from bot.domain import FeedEntry, Post
+from bot.store import feed
+from bot.store.database import Database
+
+log = logging.getLogger(__name__)
+
+
+class LocalPoster:
+    """Publishes posts in the feed and tells `on_post` of each, for instance to print it."""
+
+    platform = "local"
+
+    def __init__(
+        self, database: Database, on_post: Callable[[FeedEntry], None], now: Callable[[], int] = now_ms
+    ) -> None:
+        self._database = database
+        self._on_post = on_post
+        self._now = now
+
+    async def send(self, post: Post) -> str:
+        author = str(post.cause.get("persona", post.account))
+
+        def publish(db: sqlite_utils.Database) -> FeedEntry:
+            feed.publish(db, post.id, author, post.text, self._now())
+            entry = feed.find(db, post.id)
+            assert entry is not None
+            return entry
+
+        entry = await self._database.run(publish)
+        try:
+            self._on_post(entry)
+        except Exception:
+            log.exception("the post %s is out, but telling of it failed", post.id)
+        return str(entry.id)
+
+    async def find(self, post: Post) -> str | None:
+        entry = await self._database.run(lambda db: feed.find(db, post.id))
+        return None if entry is None else str(entry.id)

@@ -1,0 +1,1 @@
+"""Who feeds, watches and revives the children that own torch."""

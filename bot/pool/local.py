@@ -1,0 +1,200 @@
+"""The pool on this machine: one worker, started when it is needed, revived when it dies, killed when it hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.errors import PoolFull
+from bot.pool.child import Child, ending
+from bot.pool.protocol import GenerationFailed, Wish
+from models.wire import Alive, Cancel, Done, Failed, Generate, Ready
+
+log = logging.getLogger(__name__)
+
+MOST_ATTEMPTS = 2  # a request that was in flight when the worker died is tried once more
+PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)  # seconds before a worker is started again, by deaths in a row
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """How the worker is started and watched."""
+
+    device: str
+    threads: int
+    budget_mb: int  # memory for adapters and whole models
+    max_batch: int  # requests that are with the worker at once
+    max_waiting: int  # requests that may wait before further ones are refused
+    hang_seconds: float  # without a sign of life while requests are in flight
+    log: Path
+
+
+@dataclass
+class Waiting:
+    """A request on its way, and who waits for it."""
+
+    request: Generate
+    answer: asyncio.Future[Done]
+    attempts: int = field(default=0)
+
+
+class LocalPool:
+    """Feeds one worker. The bot owns the queue: the worker holds only what it is computing."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self.settings = settings
+        self._ids = itertools.count(1)
+        self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
+        self._flying: dict[int, Waiting] = {}
+        self._room = asyncio.Semaphore(settings.max_batch)
+        self._child: Child | None = None
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def generate(self, wish: Wish) -> Done:
+        """Raises PoolFull at once when too many wait, GenerationFailed when the worker says so or died twice over it."""
+        if self._queue.qsize() >= self.settings.max_waiting:
+            raise PoolFull(waiting=self._queue.qsize())
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep_alive())
+        checkpoint = str(wish.checkpoint) if wish.checkpoint else None
+        request = Generate(next(self._ids), str(wish.base), checkpoint, wish.prompt, wish.seed, wish.sampling)
+        waiting = Waiting(request, asyncio.get_running_loop().create_future())
+        self._queue.put_nowait(waiting)
+        try:
+            return await waiting.answer
+        except asyncio.CancelledError:
+            await self._forget(waiting)
+            raise
+
+    async def close(self) -> None:
+        """Ends the worker; whoever still waits is told."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
+        for waiting in [*self._flying.values(), *self._drained()]:
+            self._fail(waiting, "worker", "the bot is stopping")
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The process that generates now, for whoever watches it."""
+        return self._child.process.pid if self._child else None
+
+    async def _keep_alive(self) -> None:
+        """Starts a worker, serves it until it dies, and starts the next."""
+        deaths = 0
+        while True:
+            await asyncio.sleep(PAUSES[min(deaths, len(PAUSES) - 1)])
+            answered = await self._live()
+            deaths = 0 if answered else deaths + 1
+
+    async def _live(self) -> bool:
+        """One worker's life; returns whether it answered anything."""
+        settings = self.settings
+        child = await Child.start(
+            "models.engine",
+            *("--device", settings.device, "--threads", str(settings.threads), "--budget-mb", str(settings.budget_mb)),
+            log=settings.log,
+        )
+        self._child = child
+        feeder: asyncio.Task[None] | None = None
+        answered = False
+        try:
+            while (message := await self._hear(child)) is not None:
+                if isinstance(message, Ready):
+                    log.info("worker ready", extra={"pid": child.process.pid, "device": message.device})
+                    feeder = asyncio.create_task(self._feed(child))
+                elif isinstance(message, Done | Failed):
+                    answered = True
+                    self._settle(message)
+        finally:
+            self._child = None
+            if feeder is not None:
+                feeder.cancel()
+            status = await asyncio.shield(child.end(grace=1.0))
+        log.warning("worker gone: %s", ending(status))
+        self._again_or_fail(ending(status))
+        return answered
+
+    async def _hear(self, child: Child) -> Done | Failed | Ready | Alive | None:
+        """The worker's next message; a worker that owes answers and says nothing for too long is killed."""
+        try:
+            message = await asyncio.wait_for(child.receive(), self.settings.hang_seconds)
+        except TimeoutError:
+            if self._flying:
+                log.error("worker hangs, killing it", extra={"pid": child.process.pid})
+                child.kill()
+                return None
+            return Alive(0)
+        assert message is None or isinstance(message, Done | Failed | Ready | Alive)
+        return message
+
+    async def _feed(self, child: Child) -> None:
+        """Hands waiting requests to the worker as long as it has room."""
+        while True:
+            await self._room.acquire()
+            waiting = await self._next()
+            waiting.attempts += 1
+            self._flying[waiting.request.id] = waiting
+            try:
+                await child.send(waiting.request)
+            except ConnectionError:
+                return  # its death is noticed by whoever listens to it
+
+    async def _next(self) -> Waiting:
+        """The next request that somebody still waits for. A cancelled feeder must not lose its place in the batch."""
+        try:
+            while (waiting := await self._queue.get()).answer.done():
+                pass
+            return waiting
+        except asyncio.CancelledError:
+            self._room.release()
+            raise
+
+    def _settle(self, message: Done | Failed) -> None:
+        waiting = self._flying.pop(message.id, None)
+        if waiting is None:
+            return  # cancelled meanwhile
+        self._room.release()
+        if isinstance(message, Failed):
+            self._fail(waiting, message.kind, message.message)
+        elif not waiting.answer.done():
+            waiting.answer.set_result(message)
+
+    def _again_or_fail(self, reason: str) -> None:
+        """What a dead worker left unanswered goes to the next one, once."""
+        left, self._flying = list(self._flying.values()), {}
+        for waiting in left:
+            self._room.release()
+            if waiting.attempts < MOST_ATTEMPTS:
+                self._queue.put_nowait(waiting)
+            else:
+                self._fail(waiting, "worker", f"it died twice over this request, the last time {reason}")
+        if not left and not self._queue.empty():
+            # It died before it took anything; those who wait must not wait for ever on a worker that cannot start.
+            self._blame_start(reason)
+
+    def _blame_start(self, reason: str) -> None:
+        for waiting in self._drained():
+            waiting.attempts += 1
+            if waiting.attempts < MOST_ATTEMPTS:
+                self._queue.put_nowait(waiting)
+            else:
+                self._fail(waiting, "worker", f"it does not start: {reason}")
+
+    def _drained(self) -> list[Waiting]:
+        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+
+    async def _forget(self, waiting: Waiting) -> None:
+        """Nobody waits any more: the worker need not go on with it."""
+        if self._flying.pop(waiting.request.id, None) is not None:
+            self._room.release()
+            if self._child is not None:
+                await asyncio.shield(self._child.send(Cancel(waiting.request.id)))
+
+    @staticmethod
+    def _fail(waiting: Waiting, kind: str, message: str) -> None:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(GenerationFailed(kind, message))

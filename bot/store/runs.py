@@ -1,0 +1,36 @@
+"""Runs: one attempt each at training; what they hold on disk lies in a folder named by their id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import sqlite_utils
+
+from bot.domain import Run
+
+
+def begin(db: sqlite_utils.Database, persona_id: int, recipe: str, seed: int, fingerprint: str, now: int) -> int:
+    """Records that a run begins on the corpus with this fingerprint; returns its id, which is never given again."""
+    begun = db.execute(
+        "INSERT INTO runs (persona_id, recipe, seed, fingerprint, created_at) VALUES (?, ?, ?, ?, ?) RETURNING id",
+        [persona_id, recipe, seed, fingerprint, now],
+    ).fetchone()
+    return int(begun[0])
+
+
+def finish(db: sqlite_utils.Database, run_id: int, results: Mapping[str, Any], now: int) -> None:
+    changed = db.execute(
+        "UPDATE runs SET results = ?, finished_at = ? WHERE id = ?", [json.dumps(dict(results)), now, run_id]
+    )
+    if changed.rowcount != 1:
+        raise LookupError(f"there is no run {run_id}")
+
+
+def get(db: sqlite_utils.Database, run_id: int) -> Run | None:
+    row = next(iter(db.query("SELECT * FROM runs WHERE id = ?", [run_id])), None)
+    if row is None:
+        return None
+    results = None if row["results"] is None else json.loads(row["results"])
+    return Run(**{**row, "results": results})

@@ -1,0 +1,120 @@
+"""Timelines: every tweet that is held of one handle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import sqlite_utils
+
+from training import clean
+from training.timeline import Counts, Tweet
+
+BATCH = 500
+
+_HOLD_TIMELINE = """
+INSERT INTO timelines (handle, display_name, created_at) VALUES (?, ?, ?)
+ON CONFLICT (handle) DO UPDATE SET display_name = coalesce(excluded.display_name, display_name)
+"""
+
+# A longer text for a known tweet is a long post in full, which another file had cut off. Knowing that something is a
+# retweet wins over not knowing it, and what one file leaves empty another may fill in.
+_HOLD_TWEETS = """
+INSERT INTO tweets (timeline_id, tweet_id, text, created_at, kind, reply_to, lang) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (timeline_id, tweet_id) DO UPDATE SET
+    text = iif(length(excluded.text) > length(tweets.text), excluded.text, tweets.text),
+    kind = CASE
+        WHEN 'retweet' IN (tweets.kind, excluded.kind) THEN 'retweet'
+        WHEN length(excluded.text) > length(tweets.text) THEN excluded.kind
+        ELSE tweets.kind END,
+    created_at = coalesce(tweets.created_at, excluded.created_at),
+    reply_to = coalesce(tweets.reply_to, excluded.reply_to),
+    lang = coalesce(tweets.lang, excluded.lang)
+"""
+
+
+def hold(db: sqlite_utils.Database, handle: str, display_name: str | None, tweets: Iterable[Tweet], now: int) -> int:
+    """Holds tweets of one handle and returns how many were new; holding the same ones again changes nothing.
+
+    Without a `display_name` the tweets' own one is taken."""
+    db.execute(_HOLD_TIMELINE, [bare(handle), display_name, now])
+    timeline_id = _id(db, handle)
+    assert timeline_id is not None
+    before = _size(db, timeline_id)
+    for batch in _batches(tweets):
+        db.conn.executemany(_HOLD_TWEETS, [_row(timeline_id, tweet) for tweet in batch])
+        display_name = display_name or next((tweet.display_name for tweet in batch if tweet.display_name), None)
+    db.execute(_HOLD_TIMELINE, [bare(handle), display_name, now])
+    return _size(db, timeline_id) - before
+
+
+def counts(db: sqlite_utils.Database, handle: str) -> Counts | None:
+    """The four numbers of huggingtweets, or None if nothing is held of this handle."""
+    timeline_id = _id(db, handle)
+    if timeline_id is None:
+        return None
+    found = db.execute("SELECT kind, count(*) FROM tweets WHERE timeline_id = ? GROUP BY kind", [timeline_id])
+    of: dict[str, int] = dict(found.fetchall())
+    return Counts(sum(of.values()), of.get("retweet", 0), of.get("short", 0), of.get("kept", 0))
+
+
+def tweets(db: sqlite_utils.Database, handle: str) -> list[Tweet]:
+    """What the person wrote, oldest first: short tweets too, retweets not."""
+    rows = db.execute(
+        """SELECT tweet_id, text, tweets.created_at, handle, display_name, reply_to, lang
+           FROM tweets JOIN timelines ON timelines.id = timeline_id
+           WHERE handle = ? AND kind <> 'retweet'
+           ORDER BY tweets.created_at, CAST(tweet_id AS INTEGER), tweet_id""",
+        [bare(handle)],
+    )
+    return [
+        Tweet(id, text, created_at, handle, display_name, reply_to=reply_to, lang=lang)
+        for id, text, created_at, handle, display_name, reply_to, lang in rows
+    ]
+
+
+def handles(db: sqlite_utils.Database) -> list[str]:
+    """Every handle of which something is held, spelled as it was first held, in alphabetical order."""
+    return [handle for (handle,) in db.execute("SELECT handle FROM timelines ORDER BY handle")]
+
+
+def spelled(db: sqlite_utils.Database, handle: str) -> str | None:
+    """The handle as it is held, or None if it is not; case and a leading @ are forgiven."""
+    row = db.execute("SELECT handle FROM timelines WHERE handle = ?", [bare(handle)]).fetchone()
+    return None if row is None else str(row[0])
+
+
+def bare(handle: str) -> str:
+    return handle.strip().removeprefix("@")
+
+
+def _id(db: sqlite_utils.Database, handle: str) -> int | None:
+    row = db.execute("SELECT id FROM timelines WHERE handle = ?", [bare(handle)]).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _size(db: sqlite_utils.Database, timeline_id: int) -> int:
+    row = db.execute("SELECT count(*) FROM tweets WHERE timeline_id = ?", [timeline_id]).fetchone()
+    return int(row[0])
+
+
+def _batches(tweets: Iterable[Tweet]) -> Iterator[list[Tweet]]:
+    remaining = iter(tweets)
+    while batch := list(islice(remaining, BATCH)):
+        yield batch
+
+
+def _row(timeline_id: int, tweet: Tweet) -> tuple[object, ...]:
+    text = _storable(tweet.text)
+    return timeline_id, tweet.id, text, tweet.created_at, _kind(tweet, text), tweet.reply_to, tweet.lang
+
+
+def _kind(tweet: Tweet, text: str) -> str:
+    if tweet.is_retweet:
+        return "retweet"
+    return "short" if clean.is_short(clean.huggingtweets(text)) else "kept"
+
+
+def _storable(text: str) -> str:
+    """SQLite takes UTF-8 only: a lone surrogate, which JSON can spell, becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

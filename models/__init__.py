@@ -1,0 +1,1 @@
+"""A voice and how it speaks: checkpoints, prompts, sampling; torch lives only in `models.engine`."""

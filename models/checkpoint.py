@@ -1,0 +1,90 @@
+"""What a checkpoint folder holds: weights, checkpoint.json, and a manifest of every file's size and sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+class DamagedCheckpoint(ValueError):
+    """A folder whose manifest is missing or does not fit its files."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """checkpoint.json: how the weights beside it are to be used."""
+
+    kind: str  # "adapter": adapter.safetensors on top of the base; "model": a whole model of its own
+    base: str  # the base's name as the configuration gave it
+    base_sha256: str  # of the base's model.safetensors: an adapter fits no other
+    rank: int = 0
+    alpha: float = 0.0  # the low-rank product is scaled by alpha / rank
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Writes checkpoint.json and, last, the manifest; the weights are there already."""
+    (folder / "checkpoint.json").write_text(json.dumps(asdict(checkpoint), indent=2) + "\n", encoding="utf-8")
+    write_manifest(folder)
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Verifies the folder against its manifest and reads checkpoint.json; raises DamagedCheckpoint."""
+    verify(folder)
+    try:
+        raw: dict[str, Any] = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
+        return Checkpoint(**raw)
+    except (OSError, ValueError, TypeError) as error:
+        raise DamagedCheckpoint(f"checkpoint.json cannot be read: {error}") from error
+
+
+def write_manifest(folder: Path) -> None:
+    """Syncs every file of the folder to the disk, then writes the manifest: where it stands, the folder is whole."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        if path.name != MANIFEST:
+            files[path.name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            sync(path)
+    path = folder / MANIFEST
+    path.write_text(json.dumps({"files": files}, indent=2) + "\n", encoding="utf-8")
+    sync(path)
+    sync(folder)
+
+
+def verify(folder: Path) -> None:
+    """Raises DamagedCheckpoint unless every file named by the manifest is there, whole and unchanged."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DamagedCheckpoint("its manifest is missing or unreadable") from error
+    for name, facts in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise DamagedCheckpoint(f"{name} is missing")
+        if path.stat().st_size != facts["bytes"] or sha256(path) != facts["sha256"]:
+            raise DamagedCheckpoint(f"{name} has changed since it was written")
+
+
+def publish(fresh: Path, final: Path) -> None:
+    """Renames a finished folder into place: it is there whole or not at all."""
+    os.rename(fresh, final)
+    sync(final.parent)
+
+
+def sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync(path: Path) -> None:
+    """Makes what was written to a file or folder survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,108 @@
+"""The worker: `python -P -m models.engine --fd N ...` reads requests from a socket and answers until it closes."""
+
+from __future__ import annotations
+
+import argparse
+import select
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+
+import torch
+
+from models.checkpoint import DamagedCheckpoint
+from models.engine.batching import Running
+from models.engine.device import choose_device
+from models.engine.voices import BaseProblem, Voices
+from models.lifeline import die_with_parent
+from models.wire import HEADER, LARGEST, Alive, Cancel, Failed, Generate, Message, Ready, decode, encode
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fd", type=int, required=True, help="the inherited socket")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--budget-mb", type=int, required=True, help="memory for adapters and whole models")
+    arguments = parser.parse_args()
+    die_with_parent()
+    torch.set_num_threads(arguments.threads)
+    device = choose_device(arguments.device)
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    voices = Voices(device, dtype, arguments.budget_mb * 2**20)
+    with socket.socket(fileno=arguments.fd) as bot:
+        bot.sendall(encode(Ready(device, arguments.threads)))
+        with torch.inference_mode():
+            serve(Inbox(bot), bot, voices)
+
+
+def serve(inbox: Inbox, bot: socket.socket, voices: Voices) -> None:
+    """Takes in what has arrived, makes one token for every request, sends what is done; ends when the bot does."""
+    running = Running()
+    steps, told = 0, time.monotonic()
+    while True:
+        for message in inbox.arrived(wait=not running):
+            answer = take(message, running, voices)
+            if answer is not None:
+                bot.sendall(encode(answer))
+        if inbox.closed:
+            return
+        for done in running.step():
+            bot.sendall(encode(done))
+        steps += 1
+        if time.monotonic() - told > 1.0:
+            bot.sendall(encode(Alive(steps)))
+            told = time.monotonic()
+
+
+def take(message: Message, running: Running, voices: Voices) -> Failed | None:
+    """Lets a request join, or says why it cannot: a bad checkpoint must not cost the others their answers."""
+    if isinstance(message, Cancel):
+        running.leave(message.id)
+    elif isinstance(message, Generate):
+        try:
+            running.join(message, voices.get(message.base, message.checkpoint))
+        except DamagedCheckpoint as error:
+            return Failed(message.id, "checkpoint", str(error))
+        except BaseProblem as error:
+            return Failed(message.id, "base", str(error))
+        except MemoryError as error:
+            return Failed(message.id, "memory", str(error))
+        except Exception as error:
+            traceback.print_exc(file=sys.stderr)
+            return Failed(message.id, "bug", f"{type(error).__name__}: {error}")
+    return None
+
+
+class Inbox:
+    """Cuts the bytes that arrive on the socket into messages, without waiting while there is work to do."""
+
+    def __init__(self, bot: socket.socket) -> None:
+        self.bot, self.closed, self._bytes = bot, False, b""
+
+    def arrived(self, wait: bool) -> Iterator[Message]:
+        """The messages that are here; waits for at least some bytes if `wait`."""
+        while select.select([self.bot], [], [], None if wait else 0)[0]:
+            received = self.bot.recv(2**16)
+            if not received:
+                self.closed = True
+                return
+            self._bytes += received
+            yield from self._whole()
+            wait = False
+
+    def _whole(self) -> Iterator[Message]:
+        while len(self._bytes) >= HEADER.size:
+            (length,) = HEADER.unpack_from(self._bytes)
+            if length > LARGEST:
+                raise ValueError(f"a frame of {length} bytes")
+            if len(self._bytes) < HEADER.size + length:
+                return
+            body, self._bytes = self._bytes[HEADER.size : HEADER.size + length], self._bytes[HEADER.size + length :]
+            yield decode(body)
+
+
+if __name__ == "__main__":
+    main()

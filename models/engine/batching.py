@@ -1,0 +1,141 @@
+"""Continuous batching: requests join and leave a running batch at token borders, whatever their persona.
+
+A batch always computes the same number of rows, in use or not: matrix products of one fixed shape give a row the
+same bits whoever its neighbours are, so the same seed gives the same text alone or in any batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from models.engine.cache import Cache
+from models.engine.sampler import Draw, draw_tokens
+from models.engine.voices import Voice
+from models.prompt import prompt_tokens
+from models.sampling import Sampling
+from models.wire import Done, Generate
+
+ROWS = 8  # rows of every decoding step
+
+
+@dataclass
+class Row:
+    """One request on its way: `last` is the token that the next step reads."""
+
+    request: Generate
+    voice: Voice
+    sampling: Sampling
+    prompt: str
+    cut: int
+    last: int
+    tokens: list[int] = field(default_factory=list)
+
+    def done(self, finished: bool) -> Done:
+        # A byte-level model can stop inside a character, or write bytes that are none; neither is shown.
+        text = self.voice.tokenizer.decode(self.tokens, skip_special_tokens=True).replace("\ufffd", "")
+        return Done(self.request.id, self.prompt, text, len(self.tokens), finished, self.cut)
+
+
+class Batch:
+    """Up to ROWS requests of one model; their adapters are stacked (rows, in, rank), zero where a row has none."""
+
+    def __init__(self, voice: Voice) -> None:
+        self.model, self.rank, self.end = voice.model, voice.rank, voice.end
+        weight = self.model.wte.weight
+        self.rows: list[Row | None] = [None] * ROWS
+        self.cache = Cache(self.model.config, ROWS, weight.device, weight.dtype)
+        self.low_rank: dict[str, tuple[Tensor, Tensor]] = {
+            name: (a.new_zeros(ROWS, *a.shape), b.new_zeros(ROWS, *b.shape)) for name, (a, b) in voice.low_rank.items()
+        }
+
+    def fits(self, voice: Voice) -> bool:
+        """Whether a request of this voice can join now."""
+        same = self.model is voice.model and self.rank == voice.rank and self.low_rank.keys() == voice.low_rank.keys()
+        return same and None in self.rows
+
+    def join(self, request: Generate, voice: Voice) -> None:
+        """Reads the prompt, all but its last token, into a free row."""
+        n_positions = self.model.config.n_positions
+        most = max(1, min(request.sampling.max_tokens, n_positions - 2))
+        sampling = replace(request.sampling, max_tokens=most)
+        prompt, cut = prompt_tokens(voice.tokenizer.encode(request.prompt).ids, self.end, n_positions - most)
+        shown = voice.tokenizer.decode(prompt[1:]) if cut else request.prompt
+        index = self.rows.index(None)
+        for name, (a, b) in voice.low_rank.items():
+            self.low_rank[name][0][index] = a
+            self.low_rank[name][1][index] = b
+        if len(prompt) > 1:
+            ids = torch.tensor([prompt[:-1]], device=self.cache.rows.device)
+            self.model(ids, attend=self.cache.prefill(index, len(prompt) - 1), low_rank=voice.low_rank)
+        self.rows[index] = Row(request, voice, sampling, shown, cut, prompt[-1])
+
+    def leave(self, request_id: int) -> None:
+        """Forgets a request that is no longer wanted."""
+        for index, row in enumerate(self.rows):
+            if row is not None and row.request.id == request_id:
+                self._free(index)
+
+    def step(self) -> list[Done]:
+        """One token for every row; returns the requests that are done."""
+        device = self.cache.rows.device
+        ids = torch.tensor([[row.last if row else self.end] for row in self.rows], device=device)
+        positions = torch.tensor(self.cache.lengths, device=device)[:, None]
+        hidden = self.model(ids, positions, self.cache.step(), self.low_rank)
+        logits = self.model.logits(hidden[:, 0])
+        idle = Draw(Sampling(), 0, 0)
+        draws = [Draw(row.sampling, row.request.seed, len(row.tokens)) if row else idle for row in self.rows]
+        finished = []
+        for index, token in enumerate(draw_tokens(logits, draws, self.end)):
+            row = self.rows[index]
+            if row is None:
+                continue
+            self.cache.advance(index)
+            row.last = token
+            if token != self.end:
+                row.tokens.append(token)
+            if token == self.end or len(row.tokens) == row.sampling.max_tokens:
+                finished.append(row.done(token == self.end))
+                self._free(index)
+        return finished
+
+    def _free(self, index: int) -> None:
+        self.rows[index] = None
+        self.cache.free(index)
+
+    @property
+    def empty(self) -> bool:
+        return not any(self.rows)
+
+
+class Running:
+    """All batches of a worker."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+
+    def join(self, request: Generate, voice: Voice) -> None:
+        batch = next((batch for batch in self.batches if batch.fits(voice)), None)
+        if batch is None:
+            batch = Batch(voice)
+            self.batches.append(batch)
+        batch.join(request, voice)
+
+    def leave(self, request_id: int) -> None:
+        for batch in self.batches:
+            batch.leave(request_id)
+        self._drop_empty()
+
+    def step(self) -> list[Done]:
+        """One token for every request of every batch."""
+        finished = [done for batch in self.batches for done in batch.step()]
+        self._drop_empty()
+        return finished
+
+    def _drop_empty(self) -> None:
+        self.batches = [batch for batch in self.batches if not batch.empty]
+
+    def __bool__(self) -> bool:
+        return bool(self.batches)

@@ -1,0 +1,183 @@
+"""GPT-2 itself: its weights and one forward pass, which training and generation share.
+
+The layout of names and shapes is that of transformers' `GPT2LMHeadModel` (Radford et al. 2019,
+"Language Models are Unsupervised Multitask Learners"), so that any such checkpoint loads as it is and
+ours load there; tests compare the two.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+# How one layer attends: (layer, query, key, value), each (batch, heads, time, head size) -> the same shape.
+# Training passes `causal`; generation passes its key/value cache's method, which also remembers the keys.
+Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+
+# Low-rank differences by the name of the projection they add to, e.g. "h.0.attn.c_attn": A is (in, rank) or
+# (batch, in, rank) and B is (rank, out) or (batch, rank, out); the batched form gives each row a persona of its own.
+LowRank = Mapping[str, tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    """The numbers of config.json that decide shapes; dropout is used in training only."""
+
+    vocab_size: int
+    n_positions: int
+    n_embd: int
+    n_layer: int
+    n_head: int
+    layer_norm_epsilon: float = 1e-5
+    dropout: float = 0.1
+
+    @classmethod
+    def read(cls, folder: Path) -> GPT2Config:
+        """Reads `folder`/config.json; raises ValueError when it does not describe a GPT-2."""
+        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if raw.get("model_type") != "gpt2":
+            raise ValueError(f"{folder} holds a model of type {raw.get('model_type')!r}, not a GPT-2")
+        return cls(
+            vocab_size=raw["vocab_size"],
+            n_positions=raw.get("n_positions", 1024),
+            n_embd=raw["n_embd"],
+            n_layer=raw["n_layer"],
+            n_head=raw["n_head"],
+            layer_norm_epsilon=raw.get("layer_norm_epsilon", 1e-5),
+            dropout=raw.get("resid_pdrop", 0.1),
+        )
+
+
+def causal(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Every position sees itself and what stands before it."""
+    return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+
+
+class Projection(nn.Module):
+    """x @ weight + bias, with the weight stored (in, out) as GPT-2 stores it, plus a low-rank difference."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_in, n_out))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+        self.name = ""
+
+    def forward(self, x: Tensor, low_rank: LowRank | None) -> Tensor:
+        """(batch, time, in) -> (batch, time, out)."""
+        y = F.linear(x, self.weight.t(), self.bias)
+        if low_rank is not None and (pair := low_rank.get(self.name)) is not None:
+            a, b = pair
+            y = y + (x @ a.to(x.dtype)) @ b.to(x.dtype)
+        return y
+
+
+class Attention(nn.Module):
+    def __init__(self, config: GPT2Config, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.n_head = config.n_head
+        self.c_attn = Projection(config.n_embd, 3 * config.n_embd)
+        self.c_proj = Projection(config.n_embd, config.n_embd)
+
+    def forward(self, x: Tensor, attend: Attend, low_rank: LowRank | None) -> Tensor:
+        batch, time, width = x.shape
+        heads = self.c_attn(x, low_rank).view(batch, time, 3, self.n_head, width // self.n_head)
+        query, key, value = heads.permute(2, 0, 3, 1, 4)
+        mixed = attend(self.layer, query, key, value)
+        out: Tensor = self.c_proj(mixed.transpose(1, 2).reshape(batch, time, width), low_rank)
+        return out
+
+
+class FeedForward(nn.Module):
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.c_fc = Projection(config.n_embd, 4 * config.n_embd)
+        self.c_proj = Projection(4 * config.n_embd, config.n_embd)
+
+    def forward(self, x: Tensor, low_rank: LowRank | None) -> Tensor:
+        out: Tensor = self.c_proj(F.gelu(self.c_fc(x, low_rank), approximate="tanh"), low_rank)
+        return out
+
+
+class Block(nn.Module):
+    def __init__(self, config: GPT2Config, layer: int) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.attn = Attention(config, layer)
+        self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        self.mlp = FeedForward(config)
+        self.drop = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, attend: Attend, low_rank: LowRank | None) -> Tensor:
+        x = x + self.drop(self.attn(self.ln_1(x), attend, low_rank))
+        return x + self.drop(self.mlp(self.ln_2(x), low_rank))
+
+
+class GPT2(nn.Module):
+    """The transformer and its tied head."""
+
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        self.wpe = nn.Embedding(config.n_positions, config.n_embd)
+        self.drop = nn.Dropout(config.dropout)
+        self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
+        for name, module in self.named_modules():
+            if isinstance(module, Projection):
+                module.name = name
+
+    def forward(
+        self,
+        ids: Tensor,
+        positions: Tensor | None = None,
+        attend: Attend = causal,
+        low_rank: LowRank | None = None,
+    ) -> Tensor:
+        """Token ids (batch, time) -> final hidden states (batch, time, width); positions count from 0 if not given."""
+        if positions is None:
+            positions = torch.arange(ids.shape[1], device=ids.device)
+        x = self.drop(self.wte(ids) + self.wpe(positions))
+        for block in self.h:
+            x = block(x, attend, low_rank)
+        out: Tensor = self.ln_f(x)
+        return out
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Hidden states (..., width) -> logits (..., vocabulary); the head is the token embedding, as in GPT-2."""
+        return F.linear(hidden, self.wte.weight)
+
+    def initialise(self, generator: torch.Generator) -> GPT2:
+        """Fresh weights as GPT-2 draws them: N(0, 0.02), residual projections scaled by 1/sqrt(2 layers)."""
+        residual = 0.02 / (2 * self.config.n_layer) ** 0.5
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if name.endswith("bias"):
+                    parameter.zero_()
+                elif ".ln_" in name or name.startswith("ln_f"):
+                    parameter.fill_(1.0)
+                else:
+                    parameter.normal_(0.0, residual if "c_proj" in name else 0.02, generator=generator)
+        return self
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> GPT2:
+        """Loads a folder with config.json and model.safetensors, as transformers or we wrote it; raises ValueError
+        when weights are missing or of the wrong shape."""
+        model = cls(GPT2Config.read(folder))
+        found = {name.removeprefix("transformer."): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+        # Old GPT-2 files carry the causal mask as a buffer and some carry the tied head twice.
+        wanted = {name: tensor for name, tensor in found.items() if name in model.state_dict()}
+        try:
+            model.load_state_dict(wanted)
+        except RuntimeError as error:
+            raise ValueError(f"{folder} does not hold the weights that its config.json describes: {error}") from error
+        return model.to(device=device, dtype=dtype)

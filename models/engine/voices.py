@@ -1,0 +1,107 @@
+"""The voices a worker can speak with: bases, adapters and whole models, loaded on demand, least recently used out."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from models.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint, sha256
+from models.engine.gpt2 import GPT2
+from models.engine.tokenizer import load_tokenizer
+
+
+class BaseProblem(ValueError):
+    """A base folder that cannot be loaded, or that is not the one a checkpoint was trained on."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A pretrained model with its tokenizer; `sha256` is that of its weights."""
+
+    model: GPT2
+    tokenizer: Tokenizer
+    end: int  # id of the end-of-text token
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What one request speaks with; `low_rank` holds A (in, rank) and B (rank, out), already scaled."""
+
+    model: GPT2
+    tokenizer: Tokenizer
+    end: int
+    rank: int
+    low_rank: dict[str, tuple[Tensor, Tensor]]
+    bytes: int
+
+
+def load_base(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
+    """Loads a base folder; raises BaseProblem."""
+    try:
+        model = GPT2.load(folder, device, dtype).eval()
+        tokenizer, end = load_tokenizer(folder)
+    except Exception as error:
+        raise BaseProblem(f"{folder}: {error}") from error
+    return Base(model, tokenizer, end, sha256(folder / "model.safetensors"))
+
+
+def read_low_rank(folder: Path, checkpoint: Checkpoint) -> dict[str, tuple[Tensor, Tensor]]:
+    """adapter.safetensors -> (A, B * alpha / rank) by the name of the projection."""
+    tensors = load_file(folder / "adapter.safetensors")
+    names = sorted(name.removesuffix(".lora_A") for name in tensors if name.endswith(".lora_A"))
+    scale = checkpoint.alpha / checkpoint.rank
+    return {name: (tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"] * scale) for name in names}
+
+
+class Voices:
+    """Keeps bases for good and checkpoints up to `budget` bytes, the least recently used going first."""
+
+    def __init__(self, device: str, dtype: torch.dtype, budget: int) -> None:
+        self.device, self.dtype, self.budget = device, dtype, budget
+        self._bases: dict[str, Base] = {}
+        self._voices: OrderedDict[tuple[str, str], Voice] = OrderedDict()
+
+    def get(self, base: str, checkpoint: str | None) -> Voice:
+        """Loads or finds a voice; raises BaseProblem or DamagedCheckpoint."""
+        if checkpoint is None:
+            held = self._base(base)
+            return Voice(held.model, held.tokenizer, held.end, 0, {}, 0)
+        key = (base, checkpoint)
+        if key not in self._voices:
+            self._voices[key] = self._load(Path(base), Path(checkpoint))
+            self._make_room()
+        self._voices.move_to_end(key)
+        return self._voices[key]
+
+    def _base(self, folder: str) -> Base:
+        if folder not in self._bases:
+            self._bases[folder] = load_base(Path(folder), self.device, self.dtype)
+        return self._bases[folder]
+
+    def _load(self, base: Path, folder: Path) -> Voice:
+        checkpoint = read_checkpoint(folder)
+        if checkpoint.kind == "model":
+            whole = load_base(folder, self.device, self.dtype)
+            size = sum(weight.numel() * weight.element_size() for weight in whole.model.parameters())
+            return Voice(whole.model, whole.tokenizer, whole.end, 0, {}, size)
+        held = self._base(str(base))
+        if held.sha256 != checkpoint.base_sha256:
+            raise BaseProblem(f"the adapter was trained on another version of {checkpoint.base}")
+        try:
+            pairs = read_low_rank(folder, checkpoint)
+        except Exception as error:  # safetensors has no base class for what it raises
+            raise DamagedCheckpoint(str(error)) from error
+        low_rank = {name: (a.to(self.device, self.dtype), b.to(self.device, self.dtype)) for name, (a, b) in pairs.items()}
+        size = sum(part.numel() * part.element_size() for pair in low_rank.values() for part in pair)
+        return Voice(held.model, held.tokenizer, held.end, checkpoint.rank, low_rank, size)
+
+    def _make_room(self) -> None:
+        while len(self._voices) > 1 and sum(voice.bytes for voice in self._voices.values()) > self.budget:
+            self._voices.popitem(last=False)

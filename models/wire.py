@@ -1,0 +1,103 @@
+"""The messages between the bot and its children: JSON objects, each behind its length in four bytes (big-endian)."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from models.sampling import Sampling
+
+HEADER = struct.Struct(">I")
+LARGEST = 16 * 2**20  # bytes of one frame; more is a bug or an attack
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Asks for one text: `checkpoint` is a folder, or None for the base alone; `base` is the base's folder."""
+
+    id: int
+    base: str
+    checkpoint: str | None
+    prompt: str
+    seed: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Asks that a request be forgotten; it is not answered."""
+
+    id: int
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The child has started and listens."""
+
+    device: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class Alive:
+    """Sent every second while the worker generates: `steps` only grows while it gets on."""
+
+    steps: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """The one good end of a request: the prompt (perhaps cut from the left by `cut_tokens`) and what follows it."""
+
+    id: int
+    prompt: str
+    text: str
+    tokens: int
+    finished: bool  # False when max_tokens ended it
+    cut_tokens: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The one bad end of a request; `kind` is "checkpoint", "base", "memory" or "bug"."""
+
+    id: int
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A hint from the trainer; the run folder is the truth."""
+
+    step: int
+    steps: int
+    loss: float
+    heldout_loss: float | None
+    eta_seconds: float
+
+
+Message = Generate | Cancel | Ready | Alive | Done | Failed | Progress
+KINDS: dict[str, Callable[..., Message]] = {
+    kind.__name__: kind for kind in (Generate, Cancel, Ready, Alive, Done, Failed, Progress)
+}
+
+
+def encode(message: Message) -> bytes:
+    """One frame."""
+    body = json.dumps({"kind": type(message).__name__, **asdict(message)}, ensure_ascii=False).encode()
+    return HEADER.pack(len(body)) + body
+
+
+def decode(body: bytes) -> Message:
+    """A frame's body (without its length) -> the message; raises ValueError on anything else."""
+    fields: dict[str, Any] = json.loads(body)
+    make = KINDS.get(fields.pop("kind", ""))
+    if make is None:
+        raise ValueError("a frame of an unknown kind")
+    if make is Generate:
+        fields["sampling"] = Sampling(**fields["sampling"])
+    return make(**fields)

@@ -1,0 +1,254 @@
+"""What is due is generated and queued once; what is not said is reported."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlite_utils
+
+from bot import clock
+from bot.domain import Occurrence, OccurrenceState, Persona, Post, PostState, Schedule
+from bot.errors import PoolFull
+from bot.flows import fire, schedule
+from bot.flows.fire import FireReport, Spoken, fire_due
+from bot.store import occurrences, outbox, personas, runs, schedules, timelines
+from bot.store.database import Database
+
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+MAX_LATE = 2 * HOUR
+PERSONAS = 3
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path)
+    opened._thread.submit(opened._transact, people).result()
+    yield opened
+    opened.close()
+
+
+def people(db: sqlite_utils.Database) -> None:
+    for number in range(PERSONAS):
+        timelines.hold(db, f"jo{number}", None, [], now=1)
+        persona = personas.create(db, [f"jo{number}"], now=1)
+        personas.promote(db, persona.id, runs.begin(db, persona.id, "quick", 1, "abc", now=1))
+
+
+def ms(text: str) -> int:
+    return round(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1000
+
+
+NOW = ms("2026-06-01T12:00")
+
+
+class Voice:
+    """A persona's voice that remembers what it was asked."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.asked: list[tuple[str, str, int]] = []
+        self.error = error
+
+    async def __call__(self, persona: Persona, prompt: str, seed: int) -> Spoken:
+        self.asked.append((persona.slug, prompt, seed))
+        if self.error is not None:
+            raise self.error
+        return Spoken(f"{prompt} said {persona.slug} ({seed})", {"checkpoint": "run 1"})
+
+
+async def add(database: Database, every: str | None = "1h", cron: str | None = None, zone: str = "UTC", n: int = 0,
+              now: int = NOW) -> Schedule:  # fmt: skip
+    made, _ = await schedule.add(database, f"jo{n}", clock.rule_from(every, cron), zone, "so", now)
+    return made
+
+
+async def ended(database: Database, of: Schedule) -> list[Occurrence]:
+    return await database.run(lambda db: occurrences.every(db, of.id, limit=10_000))
+
+
+async def posts(database: Database) -> list[Post]:
+    return await database.run(lambda db: outbox.every(db, 10_000))
+
+
+def keys(report: FireReport) -> list[str]:
+    return [unsaid.wall_key for unsaid in report.missed]
+
+
+async def test_nothing_happens_before_it_is_due(database: Database) -> None:
+    await add(database)
+    voice = Voice()
+    assert await fire_due(database, voice, NOW + HOUR - 1, MAX_LATE) == FireReport()
+    assert voice.asked == []
+
+
+async def test_what_is_due_is_said_in_the_outbox_with_its_cause(database: Database) -> None:
+    made = await add(database)
+    voice = Voice()
+    report = await fire_due(database, voice, NOW + HOUR + 5, MAX_LATE)
+    (post,) = await posts(database)
+    assert report == FireReport(queued=(post.id,))
+    seed = fire.seed_of(made.id, "2026-06-01T13:00:00.000Z")
+    assert voice.asked == [("jo0", "so", seed)]
+    assert post.cause_key == f"schedule:{made.id}:2026-06-01T13:00:00.000Z"
+    assert (post.platform, post.account, post.state) == ("local", "feed", PostState.QUEUED)
+    assert (post.due_at, post.expires_at) == (NOW + HOUR, NOW + HOUR + MAX_LATE)
+    assert post.cause["checkpoint"] == "run 1"
+    assert {"persona": "jo0", "prompt": "so", "seed": seed, "schedule": made.id}.items() <= post.cause.items()
+    assert (await ended(database, made))[0].state is OccurrenceState.QUEUED
+
+
+async def test_firing_again_says_nothing_again(database: Database) -> None:
+    made = await add(database)
+    for later in (0, 1, MINUTE, HOUR - 1):
+        await fire_due(database, Voice(), NOW + HOUR + later, MAX_LATE)
+    assert len(await posts(database)) == 1
+    await fire_due(database, Voice(), NOW + 2 * HOUR, MAX_LATE)
+    assert len(await posts(database)) == len(await ended(database, made)) == 2
+
+
+async def test_a_clock_that_jumps_back_says_nothing_twice(database: Database) -> None:
+    made = await add(database, None, "0 * * * *")
+    await fire_due(database, Voice(), NOW + HOUR, MAX_LATE)
+    await fire_due(database, Voice(), NOW - DAY, MAX_LATE)
+    await database.run(lambda db: schedules.advance(db, made.id, NOW + HOUR))  # as if it had been computed anew
+    await fire_due(database, Voice(), NOW + HOUR, MAX_LATE)
+    assert len(await posts(database)) == 1
+
+
+async def test_after_three_hours_of_silence_only_the_last_is_made_up_for(database: Database) -> None:
+    made = await add(database, None, "*/15 * * * *")
+    report = await fire_due(database, Voice(), NOW + 3 * HOUR + MINUTE, MAX_LATE)
+    assert len(report.queued) == 1
+    assert len(report.missed) == 11
+    assert {unsaid.reason for unsaid in report.missed} == {fire.LATE, fire.OVERTAKEN}
+    assert (await posts(database))[0].cause["wall_key"] == "2026-06-01T15:00"
+    states = [occurrence.state for occurrence in await ended(database, made)]
+    assert states == [OccurrenceState.QUEUED] + [OccurrenceState.MISSED] * 11
+
+
+async def test_what_is_too_late_is_missed_and_said_so(database: Database) -> None:
+    made = await add(database, None, "0 9 * * *")
+    voice = Voice()
+    report = await fire_due(database, voice, ms("2026-06-02T11:00") + 1, MAX_LATE)
+    assert voice.asked == []
+    assert [(unsaid.wall_key, unsaid.reason) for unsaid in report.missed] == [("2026-06-02T09:00", fire.LATE)]
+    assert (await ended(database, made))[0].reason == fire.LATE
+    following = await database.run(lambda db: schedules.earliest(db))
+    assert following == ms("2026-06-03T09:00")
+
+
+async def test_a_year_of_silence_is_reported_in_bounded_space(database: Database) -> None:
+    made = await add(database, "1s")
+    report = await fire_due(database, Voice(), NOW + 365 * DAY, MAX_LATE)
+    assert len(report.queued) == 1
+    assert len(report.missed) == fire.MOST_MISSED == len(await ended(database, made)) - 1
+    assert "every later one until 2027-06-01 12:00:00 UTC" in report.missed[-1].reason
+
+
+async def test_the_doubled_hour_is_one_occurrence(database: Database) -> None:
+    start = ms("2026-10-31T12:00")
+    await add(database, None, "45 1 * * *", "America/New_York", now=start)
+    for minute in range(0, 48 * 60, 5):
+        await fire_due(database, Voice(), start + minute * MINUTE, MAX_LATE)
+    said = [post.cause["wall_key"] for post in await posts(database)]
+    assert said == ["2026-11-02T01:45", "2026-11-01T01:45"]
+
+
+async def test_an_interval_does_not_fall_silent_in_the_doubled_hour(database: Database) -> None:
+    start = ms("2026-11-01T04:00")
+    await add(database, "30m", zone="America/New_York", now=start)
+    for minute in range(0, 4 * 60 + 1, 5):
+        await fire_due(database, Voice(), start + minute * MINUTE, MAX_LATE)
+    assert len(await posts(database)) == 8
+
+
+async def test_a_skipped_time_is_said_late(database: Database) -> None:
+    start = ms("2026-03-08T04:00")
+    await add(database, None, "30 2 * * *", "America/New_York", now=start)
+    await fire_due(database, Voice(), ms("2026-03-08T07:30"), MAX_LATE)
+    assert [post.cause["wall_key"] for post in await posts(database)] == ["2026-03-08T03:30"]
+
+
+async def test_a_voice_that_finds_no_words_fails_its_occurrence_only(database: Database) -> None:
+    made, other = await add(database, n=0), await add(database, n=1)
+
+    async def imitate(persona: Persona, prompt: str, seed: int) -> Spoken:
+        return await Voice(PoolFull(waiting=9) if persona.slug == "jo0" else None)(persona, prompt, seed)
+
+    report = await fire_due(database, imitate, NOW + HOUR, MAX_LATE)
+    assert len(report.queued) == 1
+    assert [unsaid.reason for unsaid in report.failed] == [
+        "There are already 9 requests waiting: try again in a moment."
+    ]
+    states = {(await ended(database, of))[0].state for of in (made, other)}
+    assert states == {OccurrenceState.FAILED, OccurrenceState.QUEUED}
+    again = Voice()
+    assert await fire_due(database, again, NOW + HOUR + 1, MAX_LATE) == FireReport()
+    assert again.asked == []
+
+
+async def test_a_bug_in_one_voice_does_not_silence_the_others(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    await add(database)
+    report = await fire_due(database, Voice(ZeroDivisionError()), NOW + HOUR, MAX_LATE)
+    assert "unexpected error (ZeroDivisionError)" in report.failed[0].reason
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_interrupted_while_generating_it_generates_the_same_again(database: Database) -> None:
+    await add(database)
+    first, second = Voice(KeyboardInterrupt()), Voice()
+    with pytest.raises(KeyboardInterrupt):
+        await fire_due(database, first, NOW + HOUR, MAX_LATE)
+    assert await posts(database) == []
+    report = await fire_due(database, second, NOW + HOUR + MINUTE, MAX_LATE)
+    assert len(report.queued) == 1
+    assert first.asked == second.asked
+
+
+async def test_what_an_interruption_left_due_is_missed_when_it_is_too_late(database: Database) -> None:
+    await add(database, None, "0 13 * * *")
+    with pytest.raises(KeyboardInterrupt):
+        await fire_due(database, Voice(KeyboardInterrupt()), NOW + HOUR, MAX_LATE)
+    report = await fire_due(database, Voice(), NOW + HOUR + MAX_LATE + 1, MAX_LATE)
+    assert (keys(report), report.queued) == (["2026-06-01T13:00"], ())
+
+
+async def test_what_an_interruption_left_due_is_overtaken_by_the_next(database: Database) -> None:
+    await add(database)
+    with pytest.raises(KeyboardInterrupt):
+        await fire_due(database, Voice(KeyboardInterrupt()), NOW + HOUR, MAX_LATE)
+    report = await fire_due(database, Voice(), NOW + 2 * HOUR, MAX_LATE)
+    assert keys(report) == ["2026-06-01T13:00:00.000Z"]
+    assert [post.cause["wall_key"] for post in await posts(database)] == ["2026-06-01T14:00:00.000Z"]
+
+
+async def test_a_schedule_removed_while_it_generates_says_nothing(database: Database) -> None:
+    made = await add(database)
+
+    async def imitate(persona: Persona, prompt: str, seed: int) -> Spoken:
+        await schedule.remove(database, made.id, NOW)
+        return Spoken("too late", {})
+
+    assert await fire_due(database, imitate, NOW + HOUR, MAX_LATE) == FireReport()
+    assert await posts(database) == []
+
+
+async def test_a_paused_schedule_says_nothing_and_makes_nothing_up(database: Database) -> None:
+    made = await add(database)
+    await schedule.pause(database, made.id)
+    assert await fire_due(database, Voice(), NOW + 5 * HOUR, MAX_LATE) == FireReport()
+    times = await schedule.resume(database, made.id, NOW + 5 * HOUR)
+    assert times[0] == NOW + 6 * HOUR
+    assert len((await fire_due(database, Voice(), NOW + 6 * HOUR, MAX_LATE)).queued) == 1
+
+
+async def test_hundreds_of_schedules_are_all_said_at_once(database: Database) -> None:
+    def many(db: sqlite_utils.Database) -> None:
+        for number in range(250):
+            schedules.add(db, 1, "local", f"feed{number}", "every 3600s", "UTC", "", NOW, NOW + HOUR)
+
+    await database.run(many)
+    report = await fire_due(database, Voice(), NOW + HOUR, MAX_LATE)
+    assert len(set(report.queued)) == 250

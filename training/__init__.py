@@ -1,0 +1,1 @@
+"""How a timeline becomes a voice: readers, cleaning, recipes, runs; torch lives only in `training.engine`."""

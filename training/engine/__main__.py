@@ -1,0 +1,150 @@
+"""The trainer: `python -P -m training.engine train RUN_FOLDER` does one run, or what is left of it, and exits."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import signal
+import socket
+import time
+from pathlib import Path
+from types import FrameType
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models.checkpoint import Checkpoint, publish, write_checkpoint
+from models.engine.device import choose_device
+from models.engine.voices import Base, load_base
+from models.lifeline import die_with_parent
+from models.wire import Progress, encode
+from training import run
+from training.corpus import read_corpus
+from training.engine.data import make_plan, tokenise
+from training.engine.evaluate import Score, evaluate, held_out_rows
+from training.engine.loop import Stopped, Tick, Trained, Trainee, Training
+
+STOPPED = 75  # exit status: stopped on request, go on later (sysexits.h, EX_TEMPFAIL)
+TELL_EVERY = 0.25  # seconds between two reports
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("verb", choices=["train"])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--fd", type=int, help="an inherited socket to report progress on")
+    arguments = parser.parse_args()
+    bot = socket.socket(fileno=arguments.fd) if arguments.fd is not None else None
+    if bot is not None:
+        die_with_parent()
+    stop = Stop()
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        train(arguments.run, bot, stop)
+    except Stopped:
+        raise SystemExit(STOPPED) from None
+
+
+class Stop:
+    """Remembers that SIGTERM came: the loop looks between two steps."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def now(self) -> bool:
+        return self.asked
+
+
+def train(folder: Path, bot: socket.socket | None, stop: Stop) -> None:
+    """Does the run in `folder` and publishes its checkpoint; does nothing if that is there already."""
+    if run.results(folder) is not None:
+        return
+    spec = run.read_spec(folder)
+    torch.set_num_threads(spec.threads)
+    corpus = read_corpus(folder / "corpus")
+    base = load_base(Path(spec.base_folder), choose_device(spec.device))
+    n_positions = base.model.config.n_positions
+    held_out = held_out_rows(corpus.held_out, base.tokenizer, base.end, n_positions)
+    base_score = evaluate(base.model, held_out)
+    texts = tokenise(corpus.train, base.tokenizer)
+    plan = make_plan(texts, spec.weights, spec.recipe, spec.seed, base.end, n_positions)
+    training = Training(Trainee(base.model, spec.recipe, spec.seed), plan, held_out, folder)
+    trained = training.run(Reporter(folder, bot), stop.now)
+    finish(folder, spec, base, trained, base_score)
+
+
+class Reporter:
+    """Passes the loop's ticks on to progress.jsonl and to the bot, a few a second."""
+
+    def __init__(self, folder: Path, bot: socket.socket | None) -> None:
+        self.folder, self.bot = folder, bot
+        self.told = 0.0
+        self.first: tuple[int, float] | None = None
+
+    def __call__(self, tick: Tick) -> None:
+        now, step = time.monotonic(), tick.position.step
+        if self.first is None:
+            self.first = (step, now)
+        if tick.held_out_loss is None and step < tick.steps and now - self.told < TELL_EVERY:
+            return
+        self.told = now
+        done, elapsed = step - self.first[0], now - self.first[1]
+        eta = (tick.steps - step) * elapsed / done if done else 0.0
+        run.report(self.folder, step=step, steps=tick.steps, loss=tick.loss, heldout_loss=tick.held_out_loss)
+        if self.bot is not None:
+            self.bot.sendall(encode(Progress(step, tick.steps, tick.loss, tick.held_out_loss, eta)))
+
+
+def finish(folder: Path, spec: run.Spec, base: Base, trained: Trained, base_score: Score) -> None:
+    """Writes the checkpoint beside its final place, then the results, then renames it."""
+    fresh = folder / "checkpoint.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    recipe = spec.recipe
+    if recipe.method == "full":
+        write_whole_model(fresh, Path(spec.base_folder), trained.tensors)
+    else:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in trained.tensors.items()}, fresh / "adapter.safetensors")
+    kind = "model" if recipe.method == "full" else "adapter"
+    write_checkpoint(fresh, Checkpoint(kind, spec.base, base.sha256, recipe.rank, recipe.alpha))
+    position, score = trained.position, trained.score
+    run.write_json(
+        folder / "results.json",
+        {
+            "steps": position.step,
+            "train_seconds": position.seconds,
+            "tokens_per_second": position.tokens / position.seconds if position.seconds else None,
+            "heldout_loss": score.loss,
+            "base_heldout_loss": base_score.loss,
+            "heldout_perplexity": score.perplexity if math.isfinite(score.loss) else None,
+            "heldout_bits_per_byte": score.bits_per_byte,
+            "base_heldout_bits_per_byte": base_score.bits_per_byte,
+            "epoch_heldout_losses": position.losses,
+            "checkpoint_bytes": sum(path.stat().st_size for path in fresh.iterdir()),
+        },
+    )
+    publish(fresh, folder / "checkpoint")
+    for state in folder.glob("state-*"):
+        shutil.rmtree(state)
+
+
+def write_whole_model(fresh: Path, base: Path, tensors: dict[str, Tensor]) -> None:
+    """A full fine-tune is a base of its own: its weights, the base's config with their type, and the tokenizer."""
+    weights = {f"transformer.{name}": tensor.cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(weights, fresh / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    config.pop("torch_dtype", None)
+    (fresh / "config.json").write_text(json.dumps({**config, "dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt"):
+        if (base / name).exists():
+            shutil.copyfile(base / name, fresh / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Lays out a corpus as the batches of a whole training: a function of the corpus, the recipe and the seed alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from models.prompt import tweet_tokens
+from training.corpus import Piece
+from training.engine.loss import IGNORED
+from training.recipe import Recipe
+
+Rows = list[list[int]]  # the token rows of one batch, unpadded
+MOST_REPEATS = 4.0  # of a small handle's tweets within one epoch of a mix; more would be learnt by heart
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every batch in order, and after how many batches each epoch ends."""
+
+    batches: list[Rows]
+    epoch_ends: tuple[int, ...]
+
+
+def tokenise(pieces: Sequence[Piece], tokenizer: Tokenizer) -> dict[str, Rows]:
+    """The token ids of every text, by handle."""
+    encoded = tokenizer.encode_batch([piece.text for piece in pieces])
+    found: dict[str, Rows] = {}
+    for piece, encoding in zip(pieces, encoded, strict=True):
+        found.setdefault(piece.handle, []).append(encoding.ids)
+    return found
+
+
+def make_plan(
+    texts: Mapping[str, Rows], weights: Sequence[float], recipe: Recipe, seed: int, end: int, n_positions: int
+) -> Plan:
+    """Plans all epochs; `weights` are the wanted shares of the handles of `texts`, in its order."""
+    rng = random.Random(seed)
+    if recipe.layout == "blocks":
+        return plan_blocks(texts, recipe, rng, end, n_positions)
+    repeats = mix_repeats([sum(map(len, rows)) for rows in texts.values()], weights)
+    batches: list[Rows] = []
+    ends = []
+    for _ in range(recipe.epochs):
+        chosen = [row for rows, times in zip(texts.values(), repeats, strict=True) for row in repeated(rows, times, rng)]
+        rng.shuffle(chosen)
+        batches += bucketed([tweet_tokens(row, end, n_positions) for row in chosen], recipe.batch_tokens, rng)
+        ends.append(len(batches))
+    return Plan(batches, tuple(ends))
+
+
+def mix_repeats(sizes: Sequence[int], weights: Sequence[float]) -> list[float]:
+    """How often each handle's tweets stand in one epoch, so that its share of the tokens is its share of the weights
+    and an epoch is as long as all tweets together; a small handle is repeated MOST_REPEATS times at most."""
+    total, scale = sum(sizes), sum(weights)
+    wanted = [weight / scale * total / max(1, size) for size, weight in zip(sizes, weights, strict=True)]
+    return [min(MOST_REPEATS, times) for times in wanted]
+
+
+def repeated(rows: Rows, times: float, rng: random.Random) -> Rows:
+    """All rows as often as the whole part of `times` says, and a random choice of them for the fraction."""
+    whole = int(times)
+    return rows * whole + rng.sample(rows, round((times - whole) * len(rows)))
+
+
+def bucketed(rows: Rows, budget: int, rng: random.Random) -> list[Rows]:
+    """Batches of rows of like length, each of at most `budget` tokens with its padding, in random order."""
+    stretch = 64 * max(1, budget // 32)  # sorting within stretches only keeps the batches of an epoch varied
+    batches: list[Rows] = []
+    for start in range(0, len(rows), stretch):
+        batch: Rows = []
+        for row in sorted(rows[start : start + stretch], key=len):
+            if batch and (len(batch) + 1) * len(row) > budget:
+                batches.append(batch)
+                batch = []
+            batch.append(row)
+        batches.append(batch)
+    rng.shuffle(batches)
+    return batches
+
+
+def plan_blocks(texts: Mapping[str, Rows], recipe: Recipe, rng: random.Random, end: int, n_positions: int) -> Plan:
+    """huggingtweets' layout: all epochs one after another, end-of-text before, between and after tweets, cut into
+    blocks without regard to tweets, the last incomplete one dropped; small handles are repeated up to the largest."""
+    largest = max(sum(map(len, rows)) for rows in texts.values())
+    stream = [end]
+    for _ in range(recipe.epochs):
+        for rows in texts.values():
+            tokens = 0
+            while tokens < largest:
+                for row in rng.sample(rows, len(rows)):
+                    stream += [*row, end]
+                    tokens += len(row)
+                    if tokens >= largest:
+                        break
+    block = min(recipe.batch_tokens, n_positions)
+    blocks = [[stream[at : at + block]] for at in range(0, len(stream) - block + 1, block)]
+    return Plan(blocks, (len(blocks),))
+
+
+def padded(rows: Rows, device: str) -> tuple[Tensor, Tensor]:
+    """Rows -> inputs and targets (rows, longest - 1), targets shifted by one and IGNORED where a row has ended."""
+    longest = max(map(len, rows)) - 1
+    inputs = torch.zeros(len(rows), longest, dtype=torch.long)
+    targets = torch.full((len(rows), longest), IGNORED)
+    for index, row in enumerate(rows):
+        inputs[index, : len(row) - 1] = torch.tensor(row[:-1])
+        targets[index, : len(row) - 1] = torch.tensor(row[1:])
+    return inputs.to(device), targets.to(device)

@@ -1,0 +1,322 @@
+"""Pre-trains the small bundled base from openly licensed text: tokenizer, data, model, resumable, on one machine.
+
+    python -m training.engine.pretrain --text FOLDER --out FOLDER --work FOLDER [--tokens N]
+
+`--text` holds one `GROUP.txt.zst` per group (one short text a line) and a SOURCES.md whose table says which lines
+come from which source. The result is a plain GPT-2 folder: config.json, model.safetensors (half precision), tokenizer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import random
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import Tensor
+
+from models.engine.gpt2 import GPT2, GPT2Config
+from models.engine.tokenizer import END_OF_TEXT
+from training.engine.loss import IGNORED, next_token_nll
+
+# How much of a source is used, where that is not all of it: task talk ("book me a table"), press briefings and
+# office prose are plentiful and far from how people chat.
+SHARE = {
+    "google-research-datasets/dstc8-schema-guided-dialogue": 0.25,
+    "google-research-datasets/Taskmaster": 0.5,
+    "clinc/oos-eval": 0.3,
+    "xliuhw/NLU-Evaluation-Data": 0.3,
+    "PolyAI-LDN/task-specific-datasets": 0.25,
+    "sonos/nlu-benchmark": 0.1,
+    "thechangelog/transcripts": 0.6,
+    "Yale-LILY/QMSum": 0.5,
+    "bitcointranscripts/bitcointranscripts": 0.25,
+    "brian14708/wh-briefings": 0.15,
+    "18F/18f.gsa.gov": 0.4,
+    "GSA/digitalgov.gov": 0.3,
+}
+GROUPS = ("dialogue", "sentences", "blogs", "speech", "books")
+HELD_OUT_EVERY = 500  # every 500th text is never trained on, and measures progress
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every number that decides the weights."""
+
+    vocab_size: int = 8192
+    n_layer: int = 6
+    n_embd: int = 256
+    n_head: int = 4
+    n_positions: int = 1024
+    tokens: int = 16_000_000
+    batch_tokens: int = 8192
+    long_share: float = 0.25  # of the batches hold windows of the full context, the others of `window`
+    window: int = 256
+    matrix_lr: float = 0.01  # Muon, for the hidden matrices
+    other_lr: float = 0.003  # AdamW, for embeddings, norms and biases
+    warmup: float = 0.02
+    decay: float = 0.35  # the last part of the run, over which the rates fall to zero
+    weight_decay: float = 0.05
+    seed: int = 20260
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="tokenised text and the state to resume from")
+    parser.add_argument("--tokens", type=int, default=Settings.tokens)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    arguments = parser.parse_args()
+    if not (arguments.text / "SOURCES.md").is_file():
+        parser.exit(1, f"There is no text to pre-train on in {arguments.text}: the committed base stays as it is.\n")
+    torch.set_num_threads(arguments.threads)
+    settings = Settings(tokens=arguments.tokens)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    tokenizer = make_tokenizer(arguments.text, arguments.work / "tokenizer.json", settings)
+    train_ids, held_out_ids = tokenise(arguments.text, tokenizer, arguments.work, settings)
+    model = train(train_ids, held_out_ids, arguments.work, settings)
+    write_base(model, arguments.work / "tokenizer.json", arguments.out, settings)
+
+
+def texts(folder: Path, settings: Settings) -> Iterator[str]:
+    """The chosen lines of all groups, in the order of the files; lines still in copyright in life+70 countries
+    are left out, because what we ship goes everywhere."""
+    import zstandard
+
+    ranges = source_ranges((folder / "SOURCES.md").read_text(encoding="utf-8"))
+    for group in GROUPS:
+        rng = random.Random(f"{settings.seed} {group}")
+        with open(folder / f"{group}.txt.zst", "rb") as packed:
+            lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(packed), encoding="utf-8")
+            shares = iter(sorted(ranges[group]))
+            last, share = 0, 0.0
+            for number, line in enumerate(lines, start=1):
+                while number > last:
+                    _, last, share = next(shares)
+                if rng.random() < share:
+                    yield line.rstrip("\n")
+
+
+def source_ranges(table: str) -> dict[str, list[tuple[int, int, float]]]:
+    """Reads the rows `| group | repository | commit | licence | taken | MB | lines | from | to |` of SOURCES.md into
+    (first line, last line, share of it that is used) by group."""
+    found: dict[str, list[tuple[int, int, float]]] = {group: [] for group in GROUPS}
+    for row in table.splitlines():
+        cells = [cell.strip() for cell in row.strip().strip("|").split(" | ")]
+        if len(cells) == 9 and cells[0] in found and cells[8].isdigit():
+            share = 0.0 if re.search("US only", cells[3]) else SHARE.get(cells[1], 1.0)
+            found[cells[0]].append((int(cells[7]), int(cells[8]), share))
+    return found
+
+
+def make_tokenizer(text: Path, path: Path, settings: Settings) -> Tokenizer:
+    """A byte-level BPE of our own, in GPT-2's manner; every byte is a token, so any text can be written."""
+    if not path.exists():
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=settings.vocab_size,
+            special_tokens=[END_OF_TEXT],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        )
+        tokenizer.train_from_iterator(texts(text, settings), trainer)
+        tokenizer.save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+def tokenise(text: Path, tokenizer: Tokenizer, work: Path, settings: Settings) -> tuple[Tensor, Tensor]:
+    """Token ids of all texts, each preceded by end-of-text, and of the held-out ones; kept in `work`.
+
+    Stretches of 64 consecutive lines are shuffled, not single lines: neighbours are often the turns of one talk.
+    """
+    path = work / "tokens.safetensors"
+    if not path.exists():
+        end = tokenizer.token_to_id(END_OF_TEXT)
+        train: list[list[int]] = []
+        held_out: list[int] = []
+        batch: list[str] = []
+        lines = list(texts(text, settings))
+        stretches = [lines[start : start + 64] for start in range(0, len(lines), 64)]
+        random.Random(settings.seed).shuffle(stretches)
+        lines = [line for stretch in stretches for line in stretch]
+        for start in range(0, len(lines), 10_000):
+            batch = lines[start : start + 10_000]
+            for index, encoding in enumerate(tokenizer.encode_batch(batch), start=start):
+                if index % HELD_OUT_EVERY == 0:
+                    held_out += [end, *encoding.ids]
+                else:
+                    train.append([end, *encoding.ids])
+        packed = torch.tensor([token for ids in train for token in ids], dtype=torch.int16)
+        save_file({"train": packed, "held_out": torch.tensor(held_out, dtype=torch.int16)}, path)
+    held = load_file(path)
+    return held["train"], held["held_out"]
+
+
+def window_starts(ids: Tensor, end: int, length: int) -> Tensor:
+    """Positions where a window of `length` may begin: always at a text's first token, so that what stands at
+    position 0 in training is what stands there when a tweet is generated."""
+    ends = (ids == end).nonzero().flatten()
+    starts = []
+    reach = 0
+    for place in ends.tolist():
+        if place >= reach and place + length + 1 <= len(ids):
+            starts.append(place)
+            reach = place + length - length // 16
+    return torch.tensor(starts)
+
+
+def train(ids: Tensor, held_out: Tensor, work: Path, settings: Settings) -> GPT2:
+    """Runs or resumes the pre-training; a state is saved every two minutes."""
+    config = GPT2Config(
+        settings.vocab_size, settings.n_positions, settings.n_embd, settings.n_layer, settings.n_head, dropout=0.0
+    )
+    model = GPT2(config).initialise(torch.Generator().manual_seed(settings.seed))
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("h.")]
+    others = [p for name, p in model.named_parameters() if not (p.ndim == 2 and name.startswith("h."))]
+    muon = torch.optim.Muon(matrices, lr=settings.matrix_lr, weight_decay=settings.weight_decay)
+    adam = torch.optim.AdamW(others, lr=settings.other_lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    steps = settings.tokens // settings.batch_tokens
+    step = resume(work, model, muon, adam)
+    starts = {length: window_starts(ids, 0, length) for length in (settings.window, settings.n_positions)}
+    print(json.dumps({**asdict(settings), "steps": steps, "from": step, "text_tokens": len(ids)}), flush=True)
+    saved, began = time.monotonic(), time.monotonic()
+    first = step
+    while step < steps:
+        rate = schedule(step / steps, settings)
+        for optimiser, peak in ((muon, settings.matrix_lr), (adam, settings.other_lr)):
+            for group in optimiser.param_groups:
+                group["lr"] = peak * rate
+        window = batch_at(ids, starts, step, settings)
+        inputs, targets = window[:, :-1], window[:, 1:]
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = next_token_nll(model, model(inputs), targets) / targets.numel()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in (muon, adam):
+            optimiser.step()
+            optimiser.zero_grad()
+        step += 1
+        if step % 20 == 0:
+            speed = (step - first) * settings.batch_tokens / (time.monotonic() - began)
+            print(f"step {step}/{steps} loss {loss.item():.4f} rate {rate:.3f} {speed:.0f} tokens/s", flush=True)
+        if time.monotonic() - saved > 120 or step == steps:
+            save(work, model, muon, adam, step)
+            saved = time.monotonic()
+        if step % 200 == 0 or step == steps:
+            print(f"step {step} held-out {held_out_nll(model, held_out, settings):.4f} nats a token", flush=True)
+    return model
+
+
+def schedule(done: float, settings: Settings) -> float:
+    """Warm-up, a plateau, then a straight fall to zero (Hu et al. 2024, "MiniCPM", section 4)."""
+    return min(1.0, done / settings.warmup + 1e-3, (1.0 - done) / settings.decay)
+
+
+def batch_at(ids: Tensor, starts: dict[int, Tensor], step: int, settings: Settings) -> Tensor:
+    """The batch of a step, (windows, length + 1): a function of the step alone, so that resuming needs no state."""
+    rng = random.Random(f"{settings.seed} {step}")
+    length = settings.n_positions if rng.random() < settings.long_share else settings.window
+    rows = settings.batch_tokens // length
+    places = starts[length]
+    # One seeded permutation per pass over the text: each window is seen once before any is seen twice.
+    per_pass = len(places) // rows
+    order = torch.randperm(len(places), generator=torch.Generator().manual_seed(step // per_pass))
+    chosen = places[order[(step % per_pass) * rows : (step % per_pass + 1) * rows]]
+    return torch.stack([ids[place : place + length + 1] for place in chosen.tolist()]).long()
+
+
+@torch.no_grad()
+def held_out_nll(model: GPT2, ids: Tensor, settings: Settings) -> float:
+    """Mean nats a token on the held-out texts, each read alone."""
+    ends = (ids == 0).nonzero().flatten().tolist()
+    rows = [ids[a : min(b, a + 128)].long() for a, b in zip(ends, [*ends[1:], len(ids)], strict=True)]
+    rows.sort(key=len)
+    total, count = 0.0, 0
+    for start in range(0, len(rows), 64):
+        group = rows[start : start + 64]
+        longest = len(group[-1]) + 1
+        inputs, targets = torch.zeros(len(group), longest, dtype=torch.long), torch.full((len(group), longest), IGNORED)
+        for line, row in enumerate(group):
+            inputs[line, : len(row)] = row
+            targets[line, : len(row)] = torch.cat([row[1:], row.new_zeros(1)])
+        total += next_token_nll(model, model(inputs), targets).item()
+        count += int((targets != IGNORED).sum())
+    return total / count
+
+
+def save(work: Path, model: GPT2, muon: torch.optim.Optimizer, adam: torch.optim.Optimizer, step: int) -> None:
+    """Writes the whole state beside the old one, then swaps, so that a kill leaves one of the two."""
+    fresh = work / "state.new"
+    torch.save({"model": model.state_dict(), "muon": muon.state_dict(), "adam": adam.state_dict(), "step": step}, fresh)
+    os.replace(fresh, work / "state")
+
+
+def resume(work: Path, model: GPT2, muon: torch.optim.Optimizer, adam: torch.optim.Optimizer) -> int:
+    """Loads the state left in `work`, if any; returns the number of steps done."""
+    path = work / "state"
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    muon.load_state_dict(state["muon"])
+    adam.load_state_dict(state["adam"])
+    return int(state["step"])
+
+
+def write_base(model: GPT2, tokenizer: Path, out: Path, settings: Settings) -> None:
+    """Writes the folder that transformers and we can load: half-precision weights, config, tokenizer, settings."""
+    out.mkdir(parents=True, exist_ok=True)
+    weights = {f"transformer.{name}": tensor.to(torch.float16).contiguous() for name, tensor in model.state_dict().items()}
+    save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
+    config = {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "vocab_size": settings.vocab_size,
+        "n_positions": settings.n_positions,
+        "n_embd": settings.n_embd,
+        "n_layer": settings.n_layer,
+        "n_head": settings.n_head,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "resid_pdrop": 0.1,
+        "embd_pdrop": 0.1,
+        "attn_pdrop": 0.1,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "tie_word_embeddings": True,
+        "dtype": "float16",
+    }
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (out / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    (out / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "bos_token": END_OF_TEXT,
+                "eos_token": END_OF_TEXT,
+                "unk_token": END_OF_TEXT,
+                "model_max_length": settings.n_positions,
+                "clean_up_tokenization_spaces": False,
+            },
+            indent=2,
+        )
+        + "\n",
+        encoding="utf-8",
+    )
+    (out / "pretraining.json").write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

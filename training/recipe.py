@@ -1,0 +1,69 @@
+"""Every hyper-parameter of a training, and the presets that people choose by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. `rows` puts one tweet in a row and batches rows of like length; `blocks` cuts the whole text into
+    blocks without regard to tweets, as huggingtweets did."""
+
+    name: str
+    method: Literal["adapter", "full"] = "adapter"
+    rank: int = 16
+    alpha: float = 32.0
+    layout: Literal["rows", "blocks"] = "rows"
+    cleaning: Literal["mended", "huggingtweets"] = "mended"
+    remove_duplicates: bool = True
+    held_out: float = 0.1  # the newest share of the tweets
+    epochs: int = 4
+    batch_tokens: int = 1024  # of one step, padding included; the block's length for `blocks`
+    learning_rate: float = 2e-3
+    warmup: float = 0.05  # share of the steps
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    clip: float = 1.0  # largest norm of the gradient
+    dropout: float | None = 0.0  # None: what the base's config says
+    bf16: bool = True  # where the processor multiplies it itself
+    keep_best: bool = True  # ends with the weights of the epoch that was best on the held-out part
+
+
+STANDARD = Recipe("standard")
+PRESETS = {
+    recipe.name: recipe
+    for recipe in (
+        replace(STANDARD, name="quick", epochs=2),
+        STANDARD,
+        replace(STANDARD, name="thorough", epochs=8),
+        # To the letter what the original notebook did: design facts in docs/huggingtweets.md.
+        Recipe(
+            "huggingtweets",
+            method="full",
+            rank=0,
+            alpha=0.0,
+            layout="blocks",
+            cleaning="huggingtweets",
+            remove_duplicates=False,
+            epochs=4,
+            batch_tokens=1024,
+            learning_rate=1.372e-4,
+            warmup=0.0,
+            dropout=None,
+            bf16=False,
+            keep_best=False,
+        ),
+    )
+}
+FULL = "-full"  # "standard-full" is `standard` with all weights trained
+
+
+def recipe_named(name: str) -> Recipe:
+    """The preset of that name; raises KeyError."""
+    if name.endswith(FULL) and name.removesuffix(FULL) in PRESETS:
+        preset = PRESETS[name.removesuffix(FULL)]
+        return replace(preset, name=name, method="full", rank=0, alpha=0.0, learning_rate=preset.learning_rate / 4)
+    return PRESETS[name]
