@@ -120,8 +120,8 @@ def zone_of(name: str) -> ZoneInfo:
 def next_due(rule: str, zone: str, anchor: int, after: int) -> tuple[int, str] | None:
     """The first due instant strictly after `after`, and its wall key; None if there is none in nine years.
 
-    The wall key of a cron rule is the local wall time without offset, so that the doubled hour of autumn is one
-    occurrence; that of an interval, which counts from `anchor`, is the instant itself.
+    The wall key of a cron rule is the local wall time without offset, so that an hour which autumn doubles is one
+    occurrence whoever computes it; that of an interval, which counts from `anchor`, is the instant itself.
     """
     kind, _, rest = rule.partition(" ")
     if kind == "every":
@@ -129,21 +129,17 @@ def next_due(rule: str, zone: str, anchor: int, after: int) -> tuple[int, str] |
         due = anchor + max(1, (after - anchor) // step + 1) * step
         return due, utc(due).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     there = ZoneInfo(zone)
-    at = _next_of_cron(rule, there, utc(after + 1))
+    at = _next_of_cron(rule, there, utc(after))
     if at is None:
         return None
-    # By way of UTC: a wall time that spring skips is an instant with another, real wall time.
     return round(at.timestamp() * 1000), at.astimezone(there).strftime("%Y-%m-%dT%H:%M")
 
 
 def dues(rule: str, zone: str, anchor: int, after: int) -> Iterator[tuple[int, str]]:
-    """All due instants strictly after `after` with their wall keys, each key once."""
-    last_key = ""
+    """All due instants strictly after `after`, with their wall keys."""
     while (due := next_due(rule, zone, anchor, after)) is not None:
         after = due[0]
-        if due[1] > last_key:  # the second 01:45 of a doubled hour is the same occurrence
-            last_key = due[1]
-            yield due
+        yield due
 
 
 def upcoming(rule: str, zone: str, anchor: int, after: int, n: int = 5) -> list[int]:
@@ -164,26 +160,51 @@ def latest_due(rule: str, zone: str, anchor: int, first: int, now: int) -> tuple
     return None
 
 
-def _next_of_cron(rule: str, zone: ZoneInfo, start: datetime) -> datetime | None:
-    """The first instant from `start` on, in UTC."""
+def _next_of_cron(rule: str, zone: ZoneInfo, after: datetime) -> datetime | None:
+    """The first instant strictly after `after`, in UTC.
+
+    The rule is read on a wall clock that never changes, and only then its wall times become instants: a skipped one
+    moves to as long after the change as it was before (PEP 495, fold=0), a doubled one is the first of both. Left to
+    itself, CronTrigger forgets the rest of a skipped hour once it has passed the change.
+    """
+    triggers = _triggers(rule)
+    change = _offset(after, zone) - _offset(after - timedelta(hours=3), zone)
+    wall = _next_wall(triggers, _wall(after, zone) - max(change, timedelta(0)))
+    best: datetime | None = None
+    while wall is not None and (best is None or wall < _wall(best, zone)):
+        instant = wall.replace(tzinfo=zone).astimezone(UTC)
+        if instant > after and (best is None or instant < best):
+            best = instant
+        wall = _next_wall(triggers, wall + timedelta(minutes=1)) if best is None or wall < _wall(best, zone) else None
+    return best
+
+
+def _triggers(rule: str) -> list[CronTrigger]:
     minute, hour, day, month, weekday = rule.split()[1:]
     dates = [(day, weekday)]
     if not day.startswith("*") and not weekday.startswith("*"):
         dates = [(day, "*"), ("*", weekday)]  # crontab(5): with both given, either is enough
+    return [
+        CronTrigger(minute=minute, hour=hour, day=on_day, month=month, day_of_week=on_weekday, timezone=UTC)
+        for on_day, on_weekday in dates
+    ]
+
+
+def _next_wall(triggers: list[CronTrigger], start: datetime) -> datetime | None:
     found = []
-    for on_day, on_weekday in dates:
-        trigger = CronTrigger(
-            minute=minute,
-            hour=hour,
-            day=on_day,
-            month=month,
-            day_of_week=on_weekday,
-            timezone=zone,
-            end_date=start + HORIZON,
-        )
-        if (at := trigger.get_next_fire_time(None, start)) is not None:
-            found.append(at.astimezone(UTC))
-    return min(found, default=None)
+    for trigger in triggers:
+        trigger.end_date = start + HORIZON
+        found.append(trigger.get_next_fire_time(None, start))
+    return min((wall for wall in found if wall is not None), default=None)
+
+
+def _wall(instant: datetime, zone: ZoneInfo) -> datetime:
+    """The wall time there, written as if it were UTC: the changes of the clocks do not exist in it."""
+    return instant.astimezone(zone).replace(tzinfo=UTC, fold=0)
+
+
+def _offset(instant: datetime, zone: ZoneInfo) -> timedelta:
+    return instant.astimezone(zone).utcoffset() or timedelta(0)
 
 
 def utc(instant: int) -> datetime:
@@ -200,6 +221,7 @@ class Alarm:
         self._ring = ring
         self._longest = timedelta(seconds=longest_s)
         self._due: int | None = None
+        self._ringing: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self._scheduler: AsyncIOScheduler | None = None
@@ -225,8 +247,10 @@ class Alarm:
             self._arm()
 
     async def stop(self) -> None:
-        """Waits for a ringing under way (APScheduler itself would cancel it), then rings no more."""
+        """Cancels a ringing under way, waits until it has ended, and rings no more."""
         scheduler, self._scheduler, self._job = self._scheduler, None, None
+        if self._ringing is not None:
+            self._ringing.cancel()
         await self._idle.wait()
         if scheduler is not None:
             scheduler.shutdown(wait=False)
@@ -235,16 +259,17 @@ class Alarm:
     async def _run(self) -> None:
         if self._job is None:
             return
-        self._idle.clear()
         if self._due is not None and self._due <= now_ms():
             self._due = None
-        try:
-            await self._ring()
-        except Exception:
-            log.exception("the alarm's callback failed")
-        finally:
-            self._idle.set()
-            self._arm()
+        self._idle.clear()
+        # A task of our own, because APScheduler would abandon one of its own when it shuts down.
+        self._ringing = asyncio.ensure_future(self._ring())
+        await asyncio.wait([self._ringing])
+        if not self._ringing.cancelled() and (error := self._ringing.exception()) is not None:
+            log.error("what the alarm calls has failed; it rings again", exc_info=error)
+        self._ringing = None
+        self._idle.set()
+        self._arm()
 
     def _arm(self) -> None:
         if self._job is None:

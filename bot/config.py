@@ -13,6 +13,8 @@ from bot.errors import BadConfig
 
 DEFAULT_FILE = Path("config.toml")
 OVERRIDE = "MOCKINGBIRD__"
+_YES = ("true", "yes", "on", "1")
+_NO = ("false", "no", "off", "0")
 
 
 class _Frozen(BaseModel):
@@ -189,16 +191,7 @@ def _coerced(text: str, kind: object) -> object:
     """The text as bool, int or float; unchanged, and so refused by the model, when it is none."""
     plain = text.strip()
     if kind is bool:
-        return {
-            "true": True,
-            "1": True,
-            "yes": True,
-            "on": True,
-            "false": False,
-            "0": False,
-            "no": False,
-            "off": False,
-        }.get(plain.lower(), text)
+        return {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}.get(plain.lower(), text)
     if kind is int or kind is float:
         try:
             return kind(plain)

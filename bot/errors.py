@@ -67,7 +67,8 @@ class InvalidHandle(MockingbirdError):
 
 
 class UnknownHandle(MockingbirdError):
-    """Nothing is held of @{handle}{nearest}: import their tweets first with `mockingbird import FILE --handle {handle}`."""
+    """Nothing is held of @{handle}{nearest}:
+    import their tweets first with `mockingbird import FILE --handle {handle}`."""
 
 
 class UnknownPersona(MockingbirdError):
@@ -79,8 +80,9 @@ class NoCheckpoint(MockingbirdError):
 
 
 class TooLittleText(MockingbirdError):
-    """@{handle} has {characters:,} characters in {tweets:,} usable tweets, and a voice needs at least {needed:,}:
-    import more of their tweets (held: {downloaded:,} downloaded, {retweets:,} retweets, {short:,} short, {kept:,} kept)."""
+    """@{handle} has {characters:,} characters in {tweets:,} usable tweets, and a voice needs at least {needed:,} in at
+    least {fewest} different ones: import more of their tweets (held: {downloaded:,} downloaded, {retweets:,} retweets,
+    {short:,} short, {kept:,} kept)."""
 
 
 class BadWeights(MockingbirdError):
@@ -109,6 +111,10 @@ class CorruptCheckpoint(MockingbirdError):
 
 class PromptRefused(MockingbirdError):
     """The prompt was refused ({reasons}): choose another one."""
+
+
+class NothingAcceptable(MockingbirdError):
+    """Moderation refused every text of {persona} ({reasons}): try another prompt, or a lower temperature."""
 
 
 class WorkerUnavailable(MockingbirdError):

@@ -12,7 +12,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _SECRET_NAME = r"[\w-]*(?:token|secret|password|passwd|api[_-]?key|authorization|cookie)"
 _SECRET_KEY = re.compile(_SECRET_NAME, re.IGNORECASE)
 _SECRETS = re.compile(
-    rf"(?P<kept>\b(?:bearer|basic|bot)\s+)[\w.~+/=%-]{{16,}}"
+    rf"(?P<kept>\bbearer\s+)[\w.~+/=%-]{{16,}}"
     rf"|(?P<name>\b{_SECRET_NAME}[\"']?\s*[=:]\s*)(?:(?:bearer|basic|bot)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s,;&\"')}}\]]+)"
     r"|(?P<user>://[^\s/:@]*:)[^\s/@]+(?=@)"
     r"|\b(?:hf|gh[pousr]|github_pat|xox[abp]|sk)[_-][\w-]{16,}"  # Hugging Face, GitHub, Slack, OpenAI
@@ -36,7 +36,7 @@ class _Line(logging.Formatter):
 
 
 def setup(level: str, stream: TextIO) -> None:
-    """Send every record of `level` (debug, info, warning, error) and above to the stream; again replaces, never doubles."""
+    """Send every record of `level` (debug, info, warning, error) and above to the stream; a second call replaces."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Line())
     root = logging.getLogger()

@@ -20,15 +20,9 @@ def ms(text: str) -> int:
 
 
 def dues(cron: str, zone: str, after: str, n: int = 3) -> list[str]:
-    """The next due instants in UTC, walked one by one without leaving out what the clock says twice."""
-    found, last = [], ms(after)
-    rule = clock.rule_from(None, cron)
-    for _ in range(n):
-        due = clock.next_due(rule, zone, 0, last)
-        assert due is not None
-        last = due[0]
-        found.append(f"{clock.utc(due[0]):%m-%d %H:%M} {due[1][5:]}")
-    return found
+    """The next due instants in UTC, each with its wall key."""
+    found = itertools.islice(clock.dues(clock.rule_from(None, cron), zone, 0, ms(after)), n)
+    return [f"{clock.utc(at):%m-%d %H:%M} {key[5:]}" for at, key in found]
 
 
 # --- Rules ------------------------------------------------------------------------------------------------------------
@@ -106,17 +100,14 @@ def test_a_zone_is_never_a_path(zone: str) -> None:
 # --- Both changes of the clocks ---------------------------------------------------------------------------------------
 
 
-def test_in_the_doubled_hour_both_instants_have_one_wall_key() -> None:
-    assert dues("45 1 * * *", "America/New_York", "2026-11-01T00:00") == [
-        "11-01 05:45 11-01T01:45", "11-01 06:45 11-01T01:45", "11-02 06:45 11-02T01:45"]  # fmt: skip
-    assert dues("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00") == [
-        "04-04 14:45 04-05T01:45", "04-04 15:15 04-05T01:45", "04-05 15:15 04-06T01:45"]  # fmt: skip
-
-
-def test_the_times_shown_name_the_doubled_hour_once() -> None:
-    rule = clock.rule_from(None, "*/30 * * * *")
-    found = clock.upcoming(rule, "Europe/Helsinki", 0, ms("2026-10-24T23:45"), 5)
-    assert [f"{clock.utc(at):%H:%M}" for at in found] == ["00:00", "00:30", "02:00", "02:30", "03:00"]
+def test_a_doubled_time_comes_once_the_first_time() -> None:
+    assert dues("45 1 * * *", "America/New_York", "2026-11-01T00:00", 2) == [
+        "11-01 05:45 11-01T01:45", "11-02 06:45 11-02T01:45"]  # fmt: skip
+    assert dues("45 1 * * *", "Australia/Lord_Howe", "2026-04-04T00:00", 2) == [
+        "04-04 14:45 04-05T01:45", "04-05 15:15 04-06T01:45"]  # fmt: skip
+    assert dues("*/30 * * * *", "Europe/Helsinki", "2026-10-24T23:45", 4) == [
+        "10-25 00:00 10-25T03:00", "10-25 00:30 10-25T03:30",
+        "10-25 02:00 10-25T04:00", "10-25 02:30 10-25T04:30"]  # fmt: skip
 
 
 def test_a_skipped_time_comes_late_not_never() -> None:
@@ -124,6 +115,14 @@ def test_a_skipped_time_comes_late_not_never() -> None:
         "03-08 07:30 03-08T03:30", "03-09 06:30 03-09T02:30"]  # fmt: skip
     assert dues("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00", 2) == [
         "10-03 15:45 10-04T02:45", "10-04 15:15 10-05T02:15"]  # fmt: skip
+    assert dues("15,45 2 * * *", "America/New_York", "2026-03-08T00:00", 3) == [
+        "03-08 07:15 03-08T03:15", "03-08 07:45 03-08T03:45", "03-09 06:15 03-09T02:15"]  # fmt: skip
+
+
+def test_a_skipped_time_that_falls_on_another_is_one() -> None:
+    assert dues("*/30 * * * *", "America/New_York", "2026-03-08T06:30", 4) == [
+        "03-08 07:00 03-08T03:00", "03-08 07:30 03-08T03:30",
+        "03-08 08:00 03-08T04:00", "03-08 08:30 03-08T04:30"]  # fmt: skip
 
 
 def test_a_daily_time_stays_at_its_wall_time() -> None:
@@ -156,6 +155,36 @@ def test_a_daily_rule_is_due_once_on_every_day(zone: str, minute: int, hour: int
         skipped = wall.replace(tzinfo=there).astimezone(UTC).astimezone(there).replace(tzinfo=None) != wall
         assert skipped or key == wall.isoformat(timespec="minutes")
         assert clock.utc(at).astimezone(there).isoformat(timespec="minutes")[:16] == key
+
+
+CHANGES = {
+    "America/New_York": ("2026-03-08T07:00", "2026-11-01T06:00"),
+    "Australia/Lord_Howe": ("2026-10-03T15:30", "2026-04-04T15:00"),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    zone=st.sampled_from(sorted(CHANGES)),
+    which=st.integers(0, 1),
+    minutes=st.sets(st.integers(0, 59), min_size=1, max_size=4),
+    hours=st.sets(st.integers(0, 4), min_size=1),
+    asked=st.integers(-5 * 60, 5 * 60),
+)
+def test_around_a_change_the_next_instant_does_not_depend_on_when_we_ask(
+    zone: str, which: int, minutes: set[int], hours: set[int], asked: int
+) -> None:
+    change = ms(CHANGES[zone][which])
+    rule = clock.rule_from(None, f"{','.join(map(str, minutes))} {','.join(map(str, hours))} * * *")
+    wanted = set()
+    for day, hour, minute in itertools.product((-1, 0, 1), hours, minutes):
+        date = clock.utc(change).astimezone(ZoneInfo(zone)).date() + timedelta(days=day)
+        wall = datetime(date.year, date.month, date.day, hour, minute, tzinfo=ZoneInfo(zone))
+        wanted.add(round(wall.timestamp() * 1000))
+    after = change + asked * 60_000
+    found = clock.next_due(rule, zone, 0, after)
+    assert found is not None
+    assert found[0] == min((at for at in wanted if at > after), default=found[0])
 
 
 @settings(max_examples=60, deadline=None)
@@ -258,11 +287,19 @@ async def test_what_becomes_due_during_a_ringing_rings_right_after_it() -> None:
     assert (len(bell.at), bell.most) == (2, 1)
 
 
-async def test_stopping_waits_for_the_ringing_under_way() -> None:
-    bell = Bell(takes_s=0.2)
-    alarm = clock.Alarm(bell.ring)
+async def test_stopping_cancels_the_ringing_and_waits_until_it_has_ended() -> None:
+    ended: list[str] = []
+
+    async def ring() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.1)  # such as a send that must be finished
+            ended.append("in order")
+
+    alarm = clock.Alarm(ring)
     alarm.start()
     await asyncio.sleep(0.05)
-    assert bell.running == 1
     await alarm.stop()
-    assert (bell.running, len(bell.at)) == (0, 1)
+    assert ended == ["in order"]
+    await alarm.stop()

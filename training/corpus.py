@@ -35,6 +35,10 @@ class Corpus:
     def tweets(self, handle: str) -> int:
         return sum(piece.handle == handle for piece in (*self.train, *self.held_out))
 
+    def different(self, handle: str) -> int:
+        """How many different texts a handle has."""
+        return len({piece.text for piece in (*self.train, *self.held_out) if piece.handle == handle})
+
     @property
     def fingerprint(self) -> str:
         """sha256 over every text in its place: equal corpora have equal fingerprints."""

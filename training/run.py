@@ -1,11 +1,11 @@
 """A training run is a folder: what was asked, the corpus, states to resume from, the checkpoint, the results.
 
-    run.json            recipe, seed, weights, base, threads, fingerprint
-    corpus/             train.jsonl, held_out.jsonl
-    state-000123/       weights, optimiser and random state after that many steps; the newest two are kept
-    progress.jsonl      a line per report
-    checkpoint/         the result; appears by one rename, with a manifest
-    results.json        the measured figures; written before the checkpoint appears
+run.json            recipe, seed, weights, base, threads, fingerprint
+corpus/             train.jsonl, held_out.jsonl
+state-000123/       weights, optimiser and random state after that many steps; the newest two are kept
+progress.jsonl      a line per report
+checkpoint/         the result; appears by one rename, with a manifest
+results.json        the measured figures; written before the checkpoint appears
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,10 @@ class Spec:
     device: str
     threads: int  # fixed for the whole run: another number would change sums, and with them the weights
     fingerprint: str
+
+    def same_work(self, other: Spec) -> bool:
+        """Whether a run begun as this one can go on as the other; the threads stay those of the beginning."""
+        return replace(other, threads=self.threads) == self
 
 
 def begin(folder: Path, spec: Spec, corpus: Corpus) -> None:

@@ -9,13 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import sqlite_utils
-
 from bot import clock
 from bot.domain import Occurrence, OccurrenceState, Persona, Schedule
 from bot.errors import MockingbirdError
 from bot.store import occurrences, outbox, personas, schedules
-from bot.store.database import Database
+from bot.store.database import Database, Db
 
 log = logging.getLogger(__name__)
 
@@ -77,18 +75,18 @@ async def fire_due(database: Database, imitate: Imitate, now: int, max_late_ms: 
 # --- What is due becomes occurrences ----------------------------------------------------------------------------------
 
 
-def miss_late(db: sqlite_utils.Database, now: int, max_late_ms: int) -> list[Unsaid]:
+def miss_late(db: Db, now: int, max_late_ms: int) -> list[Unsaid]:
     """Gives up what an earlier firing left due and what is too late by now."""
     late = occurrences.miss_late(db, LATE, due_before=now - max_late_ms)
     return [_unsaid(occurrence, LATE) for occurrence in late]
 
 
-def occur(db: sqlite_utils.Database, now: int, max_late_ms: int) -> list[list[Unsaid]]:
+def occur(db: Db, now: int, max_late_ms: int) -> list[list[Unsaid]]:
     """Records the due moments of up to 100 schedules and moves these on; what each of them has missed."""
     return [_occur(db, schedule, now, max_late_ms) for schedule in schedules.due(db, now)]
 
 
-def _occur(db: sqlite_utils.Database, schedule: Schedule, now: int, max_late_ms: int) -> list[Unsaid]:
+def _occur(db: Db, schedule: Schedule, now: int, max_late_ms: int) -> list[Unsaid]:
     """However long nothing happened, only the last due moment is made up for; the others are missed."""
     missed: list[Unsaid] = []
     last = clock.latest_due(schedule.rule, schedule.zone, schedule.anchor, schedule.next_due or now, now)
@@ -104,9 +102,7 @@ def _occur(db: sqlite_utils.Database, schedule: Schedule, now: int, max_late_ms:
     return missed
 
 
-def _miss_earlier(
-    db: sqlite_utils.Database, schedule: Schedule, last_at: int, now: int, max_late_ms: int
-) -> list[Unsaid]:
+def _miss_earlier(db: Db, schedule: Schedule, last_at: int, now: int, max_late_ms: int) -> list[Unsaid]:
     """Records what was due before the last due moment; of very many the first hundred, the last of which says so."""
     moments = clock.dues(schedule.rule, schedule.zone, schedule.anchor, (schedule.next_due or now) - 1)
     earlier = list(itertools.islice(itertools.takewhile(lambda due: due[0] < last_at, moments), MOST_MISSED + 1))
@@ -119,7 +115,7 @@ def _miss_earlier(
     return missed
 
 
-def _miss(db: sqlite_utils.Database, schedule: Schedule, due_at: int, wall_key: str, reason: str) -> list[Unsaid]:
+def _miss(db: Db, schedule: Schedule, due_at: int, wall_key: str, reason: str) -> list[Unsaid]:
     added = occurrences.add(db, schedule.id, wall_key, due_at, OccurrenceState.MISSED, reason)
     return [] if added is None else [_unsaid(added, reason)]
 
@@ -161,14 +157,14 @@ async def speak(
     return _unsaid(occurrence, reason) if settled else None
 
 
-def _wish(db: sqlite_utils.Database, occurrence: Occurrence) -> tuple[Schedule, Persona] | None:
+def _wish(db: Db, occurrence: Occurrence) -> tuple[Schedule, Persona] | None:
     schedule = schedules.get(db, occurrence.schedule_id)
     persona = None if schedule is None else personas.get(db, schedule.persona_id)
     return None if schedule is None or persona is None else (schedule, persona)
 
 
 def _queue(
-    db: sqlite_utils.Database,
+    db: Db,
     occurrence: Occurrence,
     schedule: Schedule,
     persona: Persona,

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
-import sqlite_utils
-
 from bot import clock
 from bot.domain import Persona, Schedule
-from bot.errors import BadSchedule, NoCheckpoint, UnknownPersona, UnknownSchedule, did_you_mean
+from bot.errors import BadSchedule, UnknownSchedule
 from bot.store import outbox, personas, schedules
-from bot.store.database import Database
+from bot.store.database import Database, Db
 
 LONGEST_WAIT_MS = 2 * 366 * 86_400_000
 
@@ -34,8 +30,8 @@ async def add(
     if not times or times[0] > now + LONGEST_WAIT_MS:
         raise BadSchedule(reason="This would not be due once in two years.")
 
-    def transaction(db: sqlite_utils.Database) -> Schedule:
-        persona = speaking(db, persona_slug)
+    def transaction(db: Db) -> Schedule:
+        persona = personas.speaking(db, persona_slug)
         return schedules.add(db, persona.id, platform, account, rule, zone, prompt, now, times[0])
 
     return await database.run(transaction), times
@@ -44,7 +40,7 @@ async def add(
 async def listing(database: Database) -> list[tuple[Schedule, Persona]]:
     """All schedules with whose they are, the oldest first."""
 
-    def transaction(db: sqlite_utils.Database) -> list[tuple[Schedule, Persona]]:
+    def transaction(db: Db) -> list[tuple[Schedule, Persona]]:
         by_id = {persona.id: persona for persona in personas.every(db)}
         return [(schedule, by_id[schedule.persona_id]) for schedule in schedules.every(db)]
 
@@ -54,7 +50,7 @@ async def listing(database: Database) -> list[tuple[Schedule, Persona]]:
 async def remove(database: Database, schedule_id: int, now: int) -> None:
     """Removes a schedule, and what it has queued but not yet said."""
 
-    def transaction(db: sqlite_utils.Database) -> None:
+    def transaction(db: Db) -> None:
         schedules.remove(db, schedule_id)
         outbox.cancel_cause(db, f"schedule:{schedule_id}:", now)
 
@@ -68,7 +64,7 @@ async def pause(database: Database, schedule_id: int) -> None:
 async def resume(database: Database, schedule_id: int, now: int) -> list[int]:
     """Goes on with a paused schedule from now on; returns the next five due instants."""
 
-    def transaction(db: sqlite_utils.Database) -> list[int]:
+    def transaction(db: Db) -> list[int]:
         schedule = schedules.get(db, schedule_id)
         if schedule is None:
             raise UnknownSchedule(schedule=schedule_id)
@@ -78,16 +74,3 @@ async def resume(database: Database, schedule_id: int, now: int) -> list[int]:
         return times
 
     return await database.run(transaction)
-
-
-def speaking(db: sqlite_utils.Database, persona_slug: str) -> Persona:
-    """The persona of this name, if it can speak; else UnknownPersona or NoCheckpoint."""
-    persona = personas.find(db, persona_slug)
-    if persona is None:
-        handles = [handle for handle in re.split(r"[-+,\s@]+", persona_slug) if handle]
-        known = [persona.slug for persona in personas.every(db)]
-        nearest = did_you_mean(personas.slug(handles), known)
-        raise UnknownPersona(persona=persona_slug, nearest=nearest, handles=" ".join(handles))
-    if persona.run_id is None:
-        raise NoCheckpoint(persona=persona.slug, handles=" ".join(persona.handles))
-    return persona

@@ -31,7 +31,7 @@ class Child:
         ours, theirs = socket.socketpair()
         environment = {name: os.environ[name] for name in ALLOWED if name in os.environ} | FIXED
         log.parent.mkdir(parents=True, exist_ok=True)
-        with theirs, open(log, "ab") as output:
+        with theirs, open(log, "ab") as output:  # noqa: ASYNC230
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",  # a folder named `models` where the bot is started must not shadow ours

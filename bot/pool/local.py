@@ -54,7 +54,7 @@ class LocalPool:
         self._keeper: asyncio.Task[None] | None = None
 
     async def generate(self, wish: Wish) -> Done:
-        """Raises PoolFull at once when too many wait, GenerationFailed when the worker says so or died twice over it."""
+        """Raises PoolFull when too many wait, GenerationFailed when the worker says so or died twice over it."""
         if self._queue.qsize() >= self.settings.max_waiting:
             raise PoolFull(waiting=self._queue.qsize())
         if self._keeper is None:

@@ -42,3 +42,6 @@ class Pool(Protocol):
 
 # Carries out the run in a folder, telling of its progress; raises TrainingInterrupted or TrainingFailed.
 Train = Callable[[Path, Tell], Awaitable[None]]
+
+# The folder of a base by the name that the configuration gives it; may download, raises BaseUnavailable.
+FindBase = Callable[[str], Path]

@@ -31,7 +31,8 @@ UNUSABLE_CODES = {
 }
 
 T = TypeVar("T")
-Transaction = Callable[[sqlite_utils.Database], T]
+Db = sqlite_utils.Database  # what a transaction is given; the other layers know it by this name only
+Transaction = Callable[[Db], T]
 
 
 class Database:

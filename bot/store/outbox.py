@@ -18,6 +18,12 @@ from bot.domain import Post, PostState
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 FIRST_LOOK_MS = 5_000
 
+# Nothing else of the account is in the air: so whatever is found on its timeline can only be that one post.
+_FREE = """NOT EXISTS (
+    SELECT 1 FROM outbox AS other
+    WHERE other.platform = candidate.platform AND other.account = candidate.account
+    AND other.state IN ('sending', 'unknown'))"""
+
 
 def new_id(now: int, platform: str, account: str, cause_key: str) -> str:
     """A ULID (github.com/ulid/spec): 48 bits of time, then 80 bits which the cause decides instead of chance."""
@@ -62,10 +68,7 @@ def claim(db: sqlite_utils.Database, platforms: Collection[str], now: int) -> Po
                 SELECT id FROM outbox AS candidate
                 WHERE state = 'queued' AND due_at <= :now AND not_before <= :now AND expires_at > :now
                 AND platform IN ({_in(platforms)})
-                AND NOT EXISTS (
-                    SELECT 1 FROM outbox AS other
-                    WHERE other.platform = candidate.platform AND other.account = candidate.account
-                    AND other.state IN ('sending', 'unknown'))
+                AND {_FREE}
                 ORDER BY due_at, id LIMIT 1)
             RETURNING *""",
         {"now": now, **_named(platforms)},
@@ -153,10 +156,14 @@ def unknowns(db: sqlite_utils.Database, platforms: Collection[str], now: int) ->
     return [(_post(row), int(row["looks"])) for row in rows]
 
 
-def earliest(db: sqlite_utils.Database) -> int | None:
-    """When something is to be sent or looked up next, if anything is."""
+def earliest(db: sqlite_utils.Database, platforms: Collection[str] | None = None) -> int | None:
+    """When something can be sent or looked up next on these platforms (or any), so that somebody must wake up then;
+    what waits for another post of its account does not count."""
+    only = "" if platforms is None else f"platform IN ({_in(platforms)}) AND"
     instant = db.execute(
-        "SELECT min(max(due_at, not_before)) FROM outbox WHERE state IN ('queued', 'unknown')"
+        f"""SELECT min(max(due_at, not_before)) FROM outbox AS candidate
+            WHERE {only} (state = 'unknown' OR (state = 'queued' AND {_FREE}))""",
+        _named(platforms or ()),
     ).fetchone()[0]
     return None if instant is None else int(instant)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import sqlite_utils
 
 from bot.domain import Persona
-from bot.errors import UnknownHandle, did_you_mean
+from bot.errors import NoCheckpoint, UnknownHandle, UnknownPersona, did_you_mean
 from bot.store import timelines
 
 _SELECT = """
@@ -45,6 +45,19 @@ def create(db: sqlite_utils.Database, handles: Sequence[str], now: int) -> Perso
 def find(db: sqlite_utils.Database, slug: str) -> Persona | None:
     """The persona of this name; a leading @, case and the order of handles (`b-a`, `b+a`, `b, a`) are forgiven."""
     return _one(db, "WHERE slug = ?", _slug_of([handle for handle in re.split(r"[-+,\s]+", slug) if handle]))
+
+
+def speaking(db: sqlite_utils.Database, name: str) -> Persona:
+    """The persona of this name, if it can speak; else UnknownPersona or NoCheckpoint."""
+    persona = find(db, name)
+    if persona is None:
+        handles = [handle for handle in re.split(r"[-+,\s@]+", name) if handle]
+        known = [persona.slug for persona in every(db)]
+        nearest = did_you_mean(slug(handles), known)
+        raise UnknownPersona(persona=name, nearest=nearest, handles=" ".join(handles))
+    if persona.run_id is None:
+        raise NoCheckpoint(persona=persona.slug, handles=" ".join(persona.handles))
+    return persona
 
 
 def get(db: sqlite_utils.Database, persona_id: int) -> Persona | None:

@@ -6,7 +6,7 @@ import torch
 
 
 def choose_device(wanted: str) -> str:
-    """"auto" takes a CUDA device where there is one; asking for one that is not there ends the child with a sentence."""
+    """`auto` takes a CUDA device where there is one; a wanted one that is not there ends the child with a sentence."""
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():

@@ -173,7 +173,10 @@ class GPT2(nn.Module):
         """Loads a folder with config.json and model.safetensors, as transformers or we wrote it; raises ValueError
         when weights are missing or of the wrong shape."""
         model = cls(GPT2Config.read(folder))
-        found = {name.removeprefix("transformer."): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+        found = {
+            name.removeprefix("transformer."): tensor
+            for name, tensor in load_file(folder / "model.safetensors").items()
+        }
         # Old GPT-2 files carry the causal mask as a buffer and some carry the tied head twice.
         wanted = {name: tensor for name, tensor in found.items() if name in model.state_dict()}
         try:

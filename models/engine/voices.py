@@ -98,7 +98,9 @@ class Voices:
             pairs = read_low_rank(folder, checkpoint)
         except Exception as error:  # safetensors has no base class for what it raises
             raise DamagedCheckpoint(str(error)) from error
-        low_rank = {name: (a.to(self.device, self.dtype), b.to(self.device, self.dtype)) for name, (a, b) in pairs.items()}
+        low_rank = {
+            name: (a.to(self.device, self.dtype), b.to(self.device, self.dtype)) for name, (a, b) in pairs.items()
+        }
         size = sum(part.numel() * part.element_size() for pair in low_rank.values() for part in pair)
         return Voice(held.model, held.tokenizer, held.end, checkpoint.rank, low_rank, size)
 

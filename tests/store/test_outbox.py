@@ -81,6 +81,20 @@ def test_an_account_says_nothing_else_while_something_is_unsettled(db: sqlite_ut
     assert claim(db) is not None
 
 
+def test_what_waits_for_another_post_does_not_wake_anybody(db: sqlite_utils.Database) -> None:
+    first = add(db, "first", due=10)
+    add(db, "second", due=20)
+    assert outbox.earliest(db, PLATFORMS) == 10
+    assert outbox.earliest(db) == 10
+    assert outbox.earliest(db, ("x",)) is None
+    claim(db)
+    assert outbox.earliest(db, PLATFORMS) is None
+    outbox.unknown(db, first.id, "timeout", now=110)
+    assert outbox.earliest(db, PLATFORMS) == 110 + outbox.FIRST_LOOK_MS
+    outbox.posted(db, first.id, "r1", now=120)
+    assert outbox.earliest(db, PLATFORMS) == 20
+
+
 def test_the_database_itself_refuses_two_sendings_of_an_account(db: sqlite_utils.Database) -> None:
     add(db, "first"), add(db, "second")
     with pytest.raises(sqlite3.IntegrityError):
@@ -92,7 +106,7 @@ def test_a_requeued_post_waits_and_keeps_its_text(db: sqlite_utils.Database) -> 
     claim(db)
     outbox.requeue(db, post.id, "no route", not_before=5_000, now=110)
     assert claim(db, now=4_999) is None
-    assert outbox.earliest(db) == 5_000
+    assert outbox.earliest(db, PLATFORMS) == 5_000
     again = claim(db, now=5_000)
     assert again is not None
     assert (again.text, again.attempts, again.id) == (post.text, 2, post.id)

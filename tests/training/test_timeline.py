@@ -17,8 +17,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import timeline
-from training.timeline import BadHandle, Counts, NeedsHandle, Tweet, UnreadableFile, check_handle, count, read_tweets
+from training.timeline import (
+    BadHandle,
+    Counts,
+    NeedsHandle,
+    Tweet,
+    UnreadableFile,
+    check_handle,
+    count,
+    members,
+    notes,
+    objects,
+    read_tweets,
+    stream,
+    window,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = "The kettle has opinions about the moon tonight"
@@ -439,7 +452,7 @@ def test_a_damaged_zip_is_told_from_a_good_one(tmp_path: Path) -> None:
 def test_zip_bombs_are_stopped_by_what_is_read_and_not_by_what_they_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timeline, "RATIO_COUNTS_FROM", 1 << 20)
+    monkeypatch.setattr(stream, "RATIO_COUNTS_FROM", 1 << 20)
     blanks = "window.YTD.tweets.part0 = [" + " " * (3 << 20) + "]"
     path = zipped(tmp_path / "a.zip", {"data/tweets.js": blanks}, compression=zipfile.ZIP_DEFLATED)
     packed = tmp_path / "a.jsonl.gz"
@@ -447,21 +460,21 @@ def test_zip_bombs_are_stopped_by_what_is_read_and_not_by_what_they_say(
     for bomb in (path, packed):
         with pytest.raises(UnreadableFile, match=r"over 200 times its size, as a zip bomb does; .*unpack it yourself"):
             list(read_tweets(bomb, "TeapotFan"))
-    monkeypatch.setattr(timeline, "MOST_BYTES", 2 << 20)
+    monkeypatch.setattr(stream, "MOST_BYTES", 2 << 20)
     with pytest.raises(UnreadableFile, match="holds over 2 MiB; split it"):
         list(read_tweets(zipped(tmp_path / "b.zip", {"data/tweets.js": blanks}), "TeapotFan"))
 
 
 def test_a_zip_with_too_long_a_table_of_contents_is_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = archive(tmp_path / "a.zip", archived())
-    monkeypatch.setattr(timeline, "MOST_DIRECTORY_BYTES", 50)
+    monkeypatch.setattr(members, "MOST_DIRECTORY_BYTES", 50)
     with pytest.raises(UnreadableFile, match="too many files to be listed in memory; unpack it"):
         list(read_tweets(path))
 
 
 def test_too_many_long_posts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = archive(tmp_path / "a.zip", archived(), note__tweet=ytd("note_tweet", [note("long " * 99)]))
-    monkeypatch.setattr(timeline, "MOST_NOTE_BYTES", 50)
+    monkeypatch.setattr(notes, "MOST_NOTE_BYTES", 50)
     with pytest.raises(UnreadableFile, match="more long posts than fit in memory; remove it"):
         list(read_tweets(path))
 
@@ -510,11 +523,9 @@ def test_any_bytes_are_read_or_refused_in_a_sentence(scratch: Path, name: str, h
 def test_a_list_is_parsed_the_same_wherever_the_pieces_end(scratch: Path, written: list[str], piece: int) -> None:
     whole = (ytd("tweets", [archived(n, text) for n, text in enumerate(written)]) + ";").encode()
     pieces = (whole[start : start + piece] for start in range(0, len(whole), piece))
-    original, timeline.CHUNK = timeline.CHUNK, piece
-    try:
-        records = list(timeline._ytd_array("tweets.js", pieces, "tweets"))
-    finally:
-        timeline.CHUNK = original
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(window, "CHUNK", piece)
+        records = list(objects.ytd_objects("tweets.js", pieces, "tweets"))
     assert records == [archived(n, text) for n, text in enumerate(written)]
 
 

@@ -110,7 +110,9 @@ def finish(folder: Path, spec: run.Spec, base: Base, trained: Trained, base_scor
     if recipe.method == "full":
         write_whole_model(fresh, Path(spec.base_folder), trained.tensors)
     else:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in trained.tensors.items()}, fresh / "adapter.safetensors")
+        save_file(
+            {name: tensor.cpu().contiguous() for name, tensor in trained.tensors.items()}, fresh / "adapter.safetensors"
+        )
     kind = "model" if recipe.method == "full" else "adapter"
     write_checkpoint(fresh, Checkpoint(kind, spec.base, base.sha256, recipe.rank, recipe.alpha))
     position, score = trained.position, trained.score

@@ -47,7 +47,9 @@ def make_plan(
     batches: list[Rows] = []
     ends = []
     for _ in range(recipe.epochs):
-        chosen = [row for rows, times in zip(texts.values(), repeats, strict=True) for row in repeated(rows, times, rng)]
+        chosen = [
+            row for rows, times in zip(texts.values(), repeats, strict=True) for row in repeated(rows, times, rng)
+        ]
         rng.shuffle(chosen)
         batches += bucketed([tweet_tokens(row, end, n_positions) for row in chosen], recipe.batch_tokens, rng)
         ends.append(len(batches))

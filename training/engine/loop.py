@@ -188,7 +188,9 @@ class Training:
         if held is None:
             return
         self.position, tensors = held
-        self._put({name.removeprefix("weight."): value for name, value in tensors.items() if name.startswith("weight.")})
+        self._put(
+            {name.removeprefix("weight."): value for name, value in tensors.items() if name.startswith("weight.")}
+        )
         self.best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
         for name, parameter in self.trainee.parameters.items():
             self.optimiser.state[parameter] = {

@@ -278,7 +278,9 @@ def resume(work: Path, model: GPT2, muon: torch.optim.Optimizer, adam: torch.opt
 def write_base(model: GPT2, tokenizer: Path, out: Path, settings: Settings) -> None:
     """Writes the folder that transformers and we can load: half-precision weights, config, tokenizer, settings."""
     out.mkdir(parents=True, exist_ok=True)
-    weights = {f"transformer.{name}": tensor.to(torch.float16).contiguous() for name, tensor in model.state_dict().items()}
+    weights = {
+        f"transformer.{name}": tensor.to(torch.float16).contiguous() for name, tensor in model.state_dict().items()
+    }
     save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
     config = {
         "architectures": ["GPT2LMHeadModel"],

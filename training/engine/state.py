@@ -35,7 +35,10 @@ def save_state(run: Path, position: Position, tensors: dict[str, Tensor]) -> Non
     fresh = run / "state.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    save_file({name: tensor.contiguous() for name, tensor in {**tensors, **random_state()}.items()}, fresh / "tensors.safetensors")
+    save_file(
+        {name: tensor.contiguous() for name, tensor in {**tensors, **random_state()}.items()},
+        fresh / "tensors.safetensors",
+    )
     (fresh / "position.json").write_text(json.dumps(asdict(position)), encoding="utf-8")
     write_manifest(fresh)
     publish(fresh, final)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-import sqlite_utils
-
 from bot.clock import now_ms
 from bot.domain import FeedEntry, Post
 from bot.store import feed
-from bot.store.database import Database
+from bot.store.database import Database, Db
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +28,24 @@ class LocalPoster:
     async def send(self, post: Post) -> str:
         author = str(post.cause.get("persona", post.account))
 
-        def publish(db: sqlite_utils.Database) -> FeedEntry:
+        def publish(db: Db) -> tuple[FeedEntry, bool]:
+            is_new = feed.find(db, post.id) is None
             feed.publish(db, post.id, author, post.text, self._now())
             entry = feed.find(db, post.id)
             assert entry is not None
-            return entry
+            return entry, is_new
 
-        entry = await self._database.run(publish)
-        try:
-            self._on_post(entry)
-        except Exception:
-            log.exception("the post %s is out, but telling of it failed", post.id)
+        entry, is_new = await self._database.run(publish)
+        if is_new:
+            self._tell(entry)
         return str(entry.id)
 
     async def find(self, post: Post) -> str | None:
         entry = await self._database.run(lambda db: feed.find(db, post.id))
         return None if entry is None else str(entry.id)
+
+    def _tell(self, entry: FeedEntry) -> None:
+        try:
+            self._on_post(entry)
+        except Exception:
+            log.exception("the post %s is out, but telling of it failed", entry.outbox_id)

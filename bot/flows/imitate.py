@@ -1,0 +1,135 @@
+"""Imitate: a persona and a prompt become texts that moderation accepts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.domain import Candidate, Persona
+from bot.errors import (
+    BaseUnavailable,
+    CorruptCheckpoint,
+    MockingbirdError,
+    PromptRefused,
+    WorkerUnavailable,
+)
+from bot.flows.train import run_folder
+from bot.moderation import Moderator, ShingleIndex
+from bot.pool.protocol import FindBase, GenerationFailed, Pool, Wish
+from bot.store import personas
+from bot.store.database import Database
+from models.sampling import Sampling
+from models.wire import Done
+from training import run
+from training.corpus import read_corpus
+
+
+@dataclass(frozen=True)
+class Imitation:
+    """`candidates` are as many as were asked for: the accepted ones in the order of their seeds, then, if the tries ran
+    out, refused ones to fill up. `prompt` is what was gone on from; `cut` says whether its beginning was left off."""
+
+    persona: Persona
+    checkpoint: str
+    prompt: str
+    cut: bool
+    candidates: tuple[Candidate, ...]
+
+    @property
+    def accepted(self) -> tuple[Candidate, ...]:
+        return tuple(candidate for candidate in self.candidates if candidate.verdict.accepted)
+
+    @property
+    def reasons(self) -> str:
+        """Why texts were refused, in words."""
+        return ", ".join(sorted({reason for candidate in self.candidates for reason in candidate.verdict.reasons}))
+
+
+@dataclass
+class Imitator:
+    """Speaks for every persona of a data directory; keeps each one's training texts indexed, to recognise copies."""
+
+    database: Database
+    pool: Pool
+    moderator: Moderator
+    find_base: FindBase
+    tries: int  # how many times the wanted number may be generated
+    log: Path
+    _indexes: dict[int, ShingleIndex] = field(default_factory=dict)
+
+    async def imitate(self, name: str, prompt: str, n: int, seed: int, sampling: Sampling) -> Imitation:
+        """Generates until `n` texts are accepted or the tries run out; the first seed tried is `seed`, the next one
+        `seed + 1` and so on, so each candidate can be had again alone by its own seed."""
+        persona = await self.database.run(lambda db: personas.speaking(db, name))
+        assert persona.run_id is not None
+        prompt = " ".join(prompt.split())
+        if not (verdict := self.moderator.judge_prompt(prompt)).accepted:
+            raise PromptRefused(reasons=", ".join(verdict.reasons))
+        folder = run_folder(self.database.folder, persona.run_id)
+        try:
+            spec = run.read_spec(folder)
+            index = await self._index(persona.run_id, folder)
+            base = await asyncio.to_thread(self.find_base, spec.base)
+            return await self._speak(persona, base, folder / "checkpoint", prompt, n, seed, sampling, index)
+        except (GenerationFailed, OSError, ValueError, KeyError, TypeError) as error:
+            raise self._for_people(error, persona, folder) from error
+
+    async def _speak(
+        self,
+        persona: Persona,
+        base: Path,
+        checkpoint: Path,
+        prompt: str,
+        n: int,
+        seed: int,
+        sampling: Sampling,
+        index: ShingleIndex,
+    ) -> Imitation:
+        accepted: list[Candidate] = []
+        refused: list[Candidate] = []
+        shown, cut, tried = prompt, False, 0
+        while len(accepted) < n and tried < n * self.tries:
+            seeds = range(seed + tried, seed + min(tried + n - len(accepted), n * self.tries))
+            tried += len(seeds)
+            wishes = [Wish(base, checkpoint, prompt, number, sampling) for number in seeds]
+            for number, done in zip(seeds, await together(self.pool, wishes), strict=True):
+                shown, cut = done.prompt, done.cut_tokens > 0
+                text = (done.prompt + done.text).strip()
+                candidate = Candidate(text, number, self.moderator.judge(text, done.prompt, index))
+                (accepted if candidate.verdict.accepted else refused).append(candidate)
+        return Imitation(persona, checkpoint.parent.name, shown, cut, tuple((accepted + refused)[:n]))
+
+    async def _index(self, run_id: int, folder: Path) -> ShingleIndex:
+        if run_id not in self._indexes:
+            self._indexes[run_id] = await asyncio.to_thread(
+                index_corpus, folder, self.moderator.settings.verbatim_words
+            )
+        return self._indexes[run_id]
+
+    def _for_people(self, error: Exception, persona: Persona, folder: Path) -> MockingbirdError:
+        handles = " ".join(persona.handles)
+        if not isinstance(error, GenerationFailed):
+            return CorruptCheckpoint(checkpoint=folder.name, reason=str(error), handles=handles)
+        if error.kind == "checkpoint":
+            return CorruptCheckpoint(checkpoint=folder.name, reason=error.message, handles=handles)
+        if error.kind == "base":
+            return BaseUnavailable(base=persona.slug, reason=error.message)
+        return WorkerUnavailable(reason=error.message, log=self.log)
+
+
+def index_corpus(folder: Path, words: int) -> ShingleIndex:
+    """All that the run knew of the person, the held-out part too: copying that is copying all the same."""
+    corpus = read_corpus(folder / "corpus")
+    return ShingleIndex((piece.text for piece in (*corpus.train, *corpus.held_out)), words)
+
+
+async def together(pool: Pool, wishes: Sequence[Wish]) -> list[Done]:
+    """All wishes at once; when one fails, the others are not waited for."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(pool.generate(wish)) for wish in wishes]
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from None
+    return [task.result() for task in tasks]

@@ -1,0 +1,199 @@
+"""Train: handles become a persona whose checkpoint speaks; a durable job, resumed by the same request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bot.clock import now_ms
+from bot.config import Config
+from bot.domain import Job, Persona
+from bot.errors import (
+    BadWeights,
+    DiskFull,
+    MockingbirdError,
+    TooLittleText,
+    TrainingInterrupted,
+)
+from bot.pool.protocol import FindBase, Tell, Train
+from bot.store import jobs, personas, runs, timelines
+from bot.store.database import Database, Db
+from training import run
+from training.corpus import Corpus, build_corpus
+from training.recipe import Recipe, recipe_named
+from training.timeline import Counts
+
+SPARE_BYTES = 2**30  # left free on the disk beside what a run needs
+FEWEST_TEXTS = 10  # different ones; with fewer nothing can be held out
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training and what it measured: `results` as in the run folder's results.json."""
+
+    persona: Persona
+    run_id: int
+    recipe: str
+    results: dict[str, Any]
+    promoted: bool
+    warnings: tuple[str, ...]
+
+
+async def request(
+    database: Database, handles: Sequence[str], recipe: str, weights: Sequence[float] | None, seed: int | None, now: int
+) -> Job:
+    """Queues the training of these handles as one persona. The same request again, while the job is unfinished, is the
+    same job: that is how an interrupted training goes on. Raises UnknownHandle and BadWeights."""
+
+    def transaction(db: Db) -> Job:
+        shares = handle_weights(handles, weights)
+        persona = personas.create(db, handles, now)
+        # In the persona's own order of handles, whatever order they were asked for in.
+        ordered = [shares[handle.lower()] for handle in persona.handles]
+        job = jobs.unfinished(db, persona.id, recipe, ordered, seed)
+        return job or jobs.enqueue(
+            db, persona.id, recipe, ordered, random.SystemRandom().randrange(2**31) if seed is None else seed, now
+        )
+
+    return await database.run(transaction)
+
+
+def handle_weights(handles: Sequence[str], weights: Sequence[float] | None) -> dict[str, float]:
+    """The wanted share of each handle, by its lower-case name; equal ones unless given."""
+    names = [timelines.bare(handle).lower() for handle in handles]
+    if len(set(names)) != len(names):
+        raise BadWeights(reason="The same handle is named twice")
+    shares = list(weights) if weights else [1.0] * len(names)
+    if len(shares) != len(names) or any(not 0 < share < 1e6 for share in shares):
+        raise BadWeights(reason=f"{len(names)} handles cannot be mixed by the weights {shares}")
+    return dict(zip(names, shares, strict=True))
+
+
+async def carry_out(
+    database: Database, config: Config, find_base: FindBase, train: Train, job: Job, tell: Tell
+) -> Trained:
+    """Does a job from corpus to promotion, or what is left of it. An interruption leaves the job queued."""
+    try:
+        return await attempt(database, config, find_base, train, job, tell)
+    except (TrainingInterrupted, asyncio.CancelledError):
+        await database.run(lambda db: jobs.requeue(db, job.id))
+        raise
+    except DiskFull:
+        with contextlib.suppress(MockingbirdError):  # the job is found queued or running at the next start
+            await database.run(lambda db: jobs.requeue(db, job.id))
+        raise
+    except Exception as error:
+        reason = str(error)
+        await database.run(lambda db: jobs.fail(db, job.id, reason, now_ms()))
+        raise
+
+
+async def attempt(
+    database: Database, config: Config, find_base: FindBase, train: Train, job: Job, tell: Tell
+) -> Trained:
+    recipe = recipe_named(job.recipe)
+    persona, tweets, counts = await database.run(lambda db: material(db, job.persona_id))
+    corpus = await asyncio.to_thread(build_corpus, tweets, recipe)
+    warnings = check_size(corpus, counts, config)
+    base = await asyncio.to_thread(find_base, config.model.base)
+    spec = run.Spec(
+        recipe=recipe,
+        seed=job.seed,
+        handles=persona.handles,
+        weights=job.weights,
+        base=config.model.base,
+        base_folder=str(base),
+        device=config.model.device,
+        threads=config.training.threads or len(os.sched_getaffinity(0)),
+        fingerprint=corpus.fingerprint,
+    )
+    check_disk(database.folder, base, recipe)
+    run_id = await begin(database, job, spec, corpus)
+    folder = run_folder(database.folder, run_id)
+    await train(folder, tell)
+    results = run.results(folder)
+    assert results is not None
+    better = results["heldout_loss"] < results["base_heldout_loss"]
+    await database.run(lambda db: conclude(db, job, run_id, results, better))
+    return Trained(persona, run_id, job.recipe, dict(results), better, warnings)
+
+
+def material(db: Db, persona_id: int) -> tuple[Persona, dict[str, list[Any]], dict[str, Counts]]:
+    """A persona with its handles' tweets and counts."""
+    persona = personas.get(db, persona_id)
+    assert persona is not None
+    counts = {handle: timelines.counts(db, handle) for handle in persona.handles}
+    held = {handle: found for handle, found in counts.items() if found is not None}
+    return persona, {handle: timelines.tweets(db, handle) for handle in persona.handles}, held
+
+
+def check_size(corpus: Corpus, counts: dict[str, Counts], config: Config) -> tuple[str, ...]:
+    """Raises TooLittleText; returns a warning for each handle that has just enough."""
+    warnings = []
+    for handle, held in counts.items():
+        characters, tweets = corpus.characters(handle), corpus.tweets(handle)
+        if characters < config.training.min_characters or corpus.different(handle) < FEWEST_TEXTS:
+            raise TooLittleText(
+                handle=handle,
+                characters=characters,
+                tweets=tweets,
+                needed=config.training.min_characters,
+                fewest=FEWEST_TEXTS,
+                downloaded=held.downloaded,
+                retweets=held.retweets,
+                short=held.short,
+                kept=held.kept,
+            )
+        if characters < config.training.warn_characters:
+            warnings.append(
+                f"@{handle} has only {characters:,} characters in {tweets:,} usable tweets: below "
+                f"{config.training.warn_characters:,} a voice stays weak."
+            )
+    return tuple(warnings)
+
+
+def check_disk(data: Path, base: Path, recipe: Recipe) -> None:
+    """Raises DiskFull before a training that could not be saved: weights and two moments, in three states at most."""
+    weights = (base / "model.safetensors").stat().st_size * (2 if recipe.method == "full" else 0.2)
+    if shutil.disk_usage(data).free < 10 * weights + SPARE_BYTES:
+        raise DiskFull(folder=data)
+
+
+async def begin(database: Database, job: Job, spec: run.Spec, corpus: Corpus) -> int:
+    """The job's run goes on if it was begun with exactly this; otherwise a new one begins."""
+    if job.run_id is not None:
+        folder = run_folder(database.folder, job.run_id)
+        # The threads of the first attempt stay: with another number the weights would come out different.
+        if run.begun(folder) and run.read_spec(folder).same_work(spec):
+            run_id = job.run_id
+            await database.run(lambda db: jobs.start(db, job.id, run_id))
+            return run_id
+
+    def transaction(db: Db) -> int:
+        run_id = runs.begin(db, job.persona_id, job.recipe, job.seed, spec.fingerprint, now_ms())
+        jobs.start(db, job.id, run_id)
+        return run_id
+
+    run_id = await database.run(transaction)
+    await asyncio.to_thread(run.begin, run_folder(database.folder, run_id), spec, corpus)
+    return run_id
+
+
+def conclude(db: Db, job: Job, run_id: int, results: Any, better: bool) -> None:
+    """The results, the end of the job and the promotion are written together."""
+    runs.finish(db, run_id, dict(results), now_ms())
+    jobs.finish(db, job.id, now_ms())
+    if better:
+        personas.promote(db, job.persona_id, run_id)
+
+
+def run_folder(data: Path, run_id: int) -> Path:
+    """Folders are named by number: nothing that a person wrote becomes a path."""
+    return data / "runs" / str(run_id)

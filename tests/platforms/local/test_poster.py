@@ -1,0 +1,47 @@
+"""The local platform publishes a post once and tells of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.domain import FeedEntry, Post, PostState
+from bot.platforms.local.poster import LocalPoster
+from bot.store import feed
+from bot.store.database import Database
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path)
+    yield opened
+    opened.close()
+
+
+def post(id: str = "A", **cause: object) -> Post:
+    return Post(id, "local", "feed", f"cause {id}", "hello", PostState.SENDING, 0, 10, 1, None, None, cause)
+
+
+async def test_a_post_appears_in_the_feed_once_and_is_told(database: Database) -> None:
+    told: list[FeedEntry] = []
+    poster = LocalPoster(database, told.append, now=lambda: 5)
+    assert await poster.find(post()) is None
+    remote_id = await poster.send(post(persona="jo"))
+    assert await poster.send(post(persona="jo")) == remote_id == await poster.find(post())
+    assert await database.run(lambda db: feed.latest(db, 9)) == [FeedEntry(1, "A", "jo", "hello", 5)]
+    assert told == [FeedEntry(1, "A", "jo", "hello", 5)]
+
+
+async def test_without_a_persona_the_account_is_the_author(database: Database) -> None:
+    poster = LocalPoster(database, lambda entry: None)
+    await poster.send(post())
+    (entry,) = await database.run(lambda db: feed.latest(db, 1))
+    assert entry.author == "feed"
+
+
+async def test_telling_may_fail_without_unsaying(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    def tell(entry: FeedEntry) -> None:
+        raise OSError("the terminal is gone")
+
+    assert await LocalPoster(database, tell).send(post()) == "1"
+    assert "telling of it failed" in caplog.text

@@ -1,0 +1,106 @@
+"""Read a file or folder, whichever kind of timeline it is, into the tweets of one author."""
+
+import codecs
+import gzip
+import stat
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+from training.timeline.archive import read_archive
+from training.timeline.author import of_one_author
+from training.timeline.errors import FORMATS, GET_AGAIN, NeedsHandle, UnreadableFile, plainly, reason
+from training.timeline.members import Folder, Zip
+from training.timeline.objects import json_lines, json_list, ytd_tweets
+from training.timeline.record import tweet_of
+from training.timeline.rows import csv_rows
+from training.timeline.stream import chunks
+from training.timeline.tweet import Tweet, check_handle
+
+_OTHER_KINDS = (
+    (b"\x89PNG", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"%PDF", "a PDF document"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"<", "a web page or XML"),
+)
+
+
+def read_tweets(path: Path, handle: str | None = None) -> Iterator[Tweet]:
+    """Every tweet of one author in a file, in the file's order, duplicates included, in little memory.
+
+    The file is read while you iterate, so UnreadableFile may come at any moment, even after the last tweet: store
+    what you get in one transaction. `handle` is needed where the file names no author or several (else NeedsHandle).
+    """
+    wanted = check_handle(handle) if handle is not None else None
+    found = 0
+    for tweet in of_one_author(_of_any_kind(path, wanted), path.name, wanted):
+        found += 1
+        yield tweet
+    if not found:
+        raise UnreadableFile(f"{path.name} holds no tweets; give {FORMATS} that does.")
+
+
+def _of_any_kind(path: Path, handle: str | None) -> Iterator[Tweet]:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise UnreadableFile(
+            f"{path} cannot be opened ({reason(error)}); check the path and its permissions."
+        ) from error
+    if stat.S_ISDIR(mode):
+        yield from read_archive(path.name, Folder(path), handle)
+    elif not stat.S_ISREG(mode):
+        raise UnreadableFile(f"{path} is not a file; give {FORMATS}.")
+    else:
+        with plainly(path.name), path.open("rb") as file:
+            yield from _from_file(path.name, file, handle)
+
+
+def _from_file(name: str, file: BinaryIO, handle: str | None) -> Iterator[Tweet]:
+    head = file.read(512)
+    file.seek(0)
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        yield from read_archive(name, Zip(name, file), handle)
+    elif head.startswith(b"\x1f\x8b"):
+        inside = name[:-3] if name.lower().endswith(".gz") else name
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield from _from_text(name, inside, chunks(name, unpacked, file.tell), handle)
+    else:
+        yield from _from_text(name, name, chunks(name, file), handle)
+
+
+def _from_text(name: str, inside: str, pieces: Iterator[bytes], handle: str | None) -> Iterator[Tweet]:
+    """Read a text file called `name`, which (unpacked) is called `inside`; its suffix says what it should be."""
+    head = next(pieces, b"")
+    _refuse_other_kinds(name, head)
+    whole = chain([head], pieces)
+    match Path(inside).suffix.lower():
+        case ".js":
+            if handle is None:
+                raise NeedsHandle(f"{name} does not say whose tweets it holds; name the author with --handle.")
+            records = ytd_tweets(name, whole)
+        case ".csv":
+            records = csv_rows(name, whole)
+        case ".jsonl" | ".ndjson" | ".json":
+            is_list = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
+            records = json_list(name, whole) if is_list else json_lines(name, whole)
+        case suffix:
+            kind = suffix or "a file without a suffix"
+            raise UnreadableFile(f"{name} is {kind}, which is not a timeline; give {FORMATS}.")
+    return (tweet_of(record, f"{name}, {where}") for where, record in records)
+
+
+def _refuse_other_kinds(name: str, head: bytes) -> None:
+    text = head.removeprefix(codecs.BOM_UTF8).lstrip()
+    if not text:
+        raise UnreadableFile(f"{name} is empty; {GET_AGAIN}.")
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UnreadableFile(f"{name} is UTF-16 text; save it as UTF-8 and try again.")
+    for magic, kind in _OTHER_KINDS:
+        if text.startswith(magic):
+            raise UnreadableFile(f"{name} is {kind}, whatever its name says; give {FORMATS}.")
