@@ -9,43 +9,20 @@ come from which source. The result is a plain GPT-2 folder: config.json, model.s
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import random
-import re
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 
 from models.engine.gpt2 import GPT2, GPT2Config
-from models.engine.tokenizer import END_OF_TEXT
+from training.engine.base import write_base, write_card
 from training.engine.loss import IGNORED, next_token_nll
-
-# How much of a source is used, where that is not all of it: task talk ("book me a table"), press briefings and
-# office prose are plentiful and far from how people chat.
-SHARE = {
-    "google-research-datasets/dstc8-schema-guided-dialogue": 0.25,
-    "google-research-datasets/Taskmaster": 0.5,
-    "clinc/oos-eval": 0.3,
-    "xliuhw/NLU-Evaluation-Data": 0.3,
-    "PolyAI-LDN/task-specific-datasets": 0.25,
-    "sonos/nlu-benchmark": 0.1,
-    "thechangelog/transcripts": 0.6,
-    "Yale-LILY/QMSum": 0.5,
-    "bitcointranscripts/bitcointranscripts": 0.25,
-    "brian14708/wh-briefings": 0.15,
-    "18F/18f.gsa.gov": 0.4,
-    "GSA/digitalgov.gov": 0.3,
-}
-GROUPS = ("dialogue", "sentences", "blogs", "speech", "books")
-HELD_OUT_EVERY = 500  # every 500th text is never trained on, and measures progress
+from training.engine.text import make_tokenizer, read_sources, tokenise
 
 
 @dataclass(frozen=True)
@@ -82,86 +59,12 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     settings = Settings(tokens=arguments.tokens)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer(arguments.text, arguments.work / "tokenizer.json", settings)
-    train_ids, held_out_ids = tokenise(arguments.text, tokenizer, arguments.work, settings)
+    tokenizer = make_tokenizer(arguments.text, arguments.work / "tokenizer.json", settings.vocab_size, settings.seed)
+    train_ids, held_out_ids = tokenise(arguments.text, tokenizer, arguments.work, settings.seed)
     model = train(train_ids, held_out_ids, arguments.work, settings)
-    write_base(model, arguments.work / "tokenizer.json", arguments.out, settings)
-
-
-def texts(folder: Path, settings: Settings) -> Iterator[str]:
-    """The chosen lines of all groups, in the order of the files; lines still in copyright in life+70 countries
-    are left out, because what we ship goes everywhere."""
-    import zstandard
-
-    ranges = source_ranges((folder / "SOURCES.md").read_text(encoding="utf-8"))
-    for group in GROUPS:
-        rng = random.Random(f"{settings.seed} {group}")
-        with open(folder / f"{group}.txt.zst", "rb") as packed:
-            lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(packed), encoding="utf-8")
-            shares = iter(sorted(ranges[group]))
-            last, share = 0, 0.0
-            for number, line in enumerate(lines, start=1):
-                while number > last:
-                    _, last, share = next(shares)
-                if rng.random() < share:
-                    yield line.rstrip("\n")
-
-
-def source_ranges(table: str) -> dict[str, list[tuple[int, int, float]]]:
-    """Reads the rows `| group | repository | commit | licence | taken | MB | lines | from | to |` of SOURCES.md into
-    (first line, last line, share of it that is used) by group."""
-    found: dict[str, list[tuple[int, int, float]]] = {group: [] for group in GROUPS}
-    for row in table.splitlines():
-        cells = [cell.strip() for cell in row.strip().strip("|").split(" | ")]
-        if len(cells) == 9 and cells[0] in found and cells[8].isdigit():
-            share = 0.0 if re.search("US only", cells[3]) else SHARE.get(cells[1], 1.0)
-            found[cells[0]].append((int(cells[7]), int(cells[8]), share))
-    return found
-
-
-def make_tokenizer(text: Path, path: Path, settings: Settings) -> Tokenizer:
-    """A byte-level BPE of our own, in GPT-2's manner; every byte is a token, so any text can be written."""
-    if not path.exists():
-        tokenizer = Tokenizer(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-        trainer = trainers.BpeTrainer(
-            vocab_size=settings.vocab_size,
-            special_tokens=[END_OF_TEXT],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        )
-        tokenizer.train_from_iterator(texts(text, settings), trainer)
-        tokenizer.save(str(path))
-    return Tokenizer.from_file(str(path))
-
-
-def tokenise(text: Path, tokenizer: Tokenizer, work: Path, settings: Settings) -> tuple[Tensor, Tensor]:
-    """Token ids of all texts, each preceded by end-of-text, and of the held-out ones; kept in `work`.
-
-    Stretches of 64 consecutive lines are shuffled, not single lines: neighbours are often the turns of one talk.
-    """
-    path = work / "tokens.safetensors"
-    if not path.exists():
-        end = tokenizer.token_to_id(END_OF_TEXT)
-        train: list[list[int]] = []
-        held_out: list[int] = []
-        batch: list[str] = []
-        lines = list(texts(text, settings))
-        stretches = [lines[start : start + 64] for start in range(0, len(lines), 64)]
-        random.Random(settings.seed).shuffle(stretches)
-        lines = [line for stretch in stretches for line in stretch]
-        for start in range(0, len(lines), 10_000):
-            batch = lines[start : start + 10_000]
-            for index, encoding in enumerate(tokenizer.encode_batch(batch), start=start):
-                if index % HELD_OUT_EVERY == 0:
-                    held_out += [end, *encoding.ids]
-                else:
-                    train.append([end, *encoding.ids])
-        packed = torch.tensor([token for ids in train for token in ids], dtype=torch.int16)
-        save_file({"train": packed, "held_out": torch.tensor(held_out, dtype=torch.int16)}, path)
-    held = load_file(path)
-    return held["train"], held["held_out"]
+    write_base(model, arguments.work / "tokenizer.json", arguments.out, asdict(settings))
+    sources = read_sources((arguments.text / "SOURCES.md").read_text(encoding="utf-8"))
+    write_card(arguments.out, model.config, sources, settings.tokens, held_out_nll(model, held_out_ids))
 
 
 def window_starts(ids: Tensor, end: int, length: int) -> Tensor:
@@ -215,7 +118,7 @@ def train(ids: Tensor, held_out: Tensor, work: Path, settings: Settings) -> GPT2
             save(work, model, muon, adam, step)
             saved = time.monotonic()
         if step % 200 == 0 or step == steps:
-            print(f"step {step} held-out {held_out_nll(model, held_out, settings):.4f} nats a token", flush=True)
+            print(f"step {step} held-out {held_out_nll(model, held_out):.4f} nats a token", flush=True)
     return model
 
 
@@ -238,7 +141,7 @@ def batch_at(ids: Tensor, starts: dict[int, Tensor], step: int, settings: Settin
 
 
 @torch.no_grad()
-def held_out_nll(model: GPT2, ids: Tensor, settings: Settings) -> float:
+def held_out_nll(model: GPT2, ids: Tensor) -> float:
     """Mean nats a token on the held-out texts, each read alone."""
     ends = (ids == 0).nonzero().flatten().tolist()
     rows = [ids[a : min(b, a + 128)].long() for a, b in zip(ends, [*ends[1:], len(ids)], strict=True)]
@@ -273,51 +176,6 @@ def resume(work: Path, model: GPT2, muon: torch.optim.Optimizer, adam: torch.opt
     muon.load_state_dict(state["muon"])
     adam.load_state_dict(state["adam"])
     return int(state["step"])
-
-
-def write_base(model: GPT2, tokenizer: Path, out: Path, settings: Settings) -> None:
-    """Writes the folder that transformers and we can load: half-precision weights, config, tokenizer, settings."""
-    out.mkdir(parents=True, exist_ok=True)
-    weights = {
-        f"transformer.{name}": tensor.to(torch.float16).contiguous() for name, tensor in model.state_dict().items()
-    }
-    save_file(weights, out / "model.safetensors", metadata={"format": "pt"})
-    config = {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        "vocab_size": settings.vocab_size,
-        "n_positions": settings.n_positions,
-        "n_embd": settings.n_embd,
-        "n_layer": settings.n_layer,
-        "n_head": settings.n_head,
-        "activation_function": "gelu_new",
-        "layer_norm_epsilon": 1e-5,
-        "resid_pdrop": 0.1,
-        "embd_pdrop": 0.1,
-        "attn_pdrop": 0.1,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-        "tie_word_embeddings": True,
-        "dtype": "float16",
-    }
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    (out / "tokenizer.json").write_bytes(tokenizer.read_bytes())
-    (out / "tokenizer_config.json").write_text(
-        json.dumps(
-            {
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                "bos_token": END_OF_TEXT,
-                "eos_token": END_OF_TEXT,
-                "unk_token": END_OF_TEXT,
-                "model_max_length": settings.n_positions,
-                "clean_up_tokenization_spaces": False,
-            },
-            indent=2,
-        )
-        + "\n",
-        encoding="utf-8",
-    )
-    (out / "pretraining.json").write_text(json.dumps(asdict(settings), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

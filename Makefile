@@ -1,0 +1,46 @@
+# The newcomer's and the developer's commands; each sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Where torch comes from, if not from the default index: for a machine without a GPU
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu saves gigabytes.
+TORCH_INDEX ?=
+ARGS ?=
+
+.PHONY: help setup demo test lint format base clean
+
+help:
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+setup: $(READY)  ## make .venv with everything that the project needs
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Mockingbird needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(READY)
+
+demo: setup  ## the main job on three invented people: make demo ARGS="--once --json"
+	@$(BIN)/mockingbird demo $(ARGS)
+
+test: setup  ## lint and all tests: make test ARGS="-k outbox"
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## style, types, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## mend the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+TEXT ?= ../shared/data/pretrain
+base: setup  ## pre-train the bundled base again from TEXT, a folder of openly licensed text
+	$(BIN)/python -P -m training.engine.pretrain --text $(TEXT) --work .work/pretrain --out models/base/fledgling
+
+clean:  ## remove what setup and builds made
+	rm -rf $(VENV) .work dist build
