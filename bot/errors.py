@@ -14,6 +14,7 @@ class MockingbirdError(Exception):
     """{reason}"""
 
     exit_code = 1
+    passing = False  # whether the same wish may succeed a little later
 
     def __init__(self, **facts: object) -> None:
         self.facts = facts
@@ -120,9 +121,13 @@ class NothingAcceptable(MockingbirdError):
 class WorkerUnavailable(MockingbirdError):
     """The worker could not answer ({reason}): try again, and look into {log} if it happens again."""
 
+    passing = True
+
 
 class PoolFull(MockingbirdError):
     """There are already {waiting} requests waiting: try again in a moment."""
+
+    passing = True
 
 
 # Schedules

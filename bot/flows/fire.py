@@ -62,8 +62,10 @@ async def fire_due(database: Database, imitate: Imitate, now: int, max_late_ms: 
         missed += itertools.chain.from_iterable(batch)
     queued: list[str] = []
     failed: list[Unsaid] = []
-    while due := await database.run(occurrences.due):
+    tried: set[int] = set()
+    while due := [found for found in await database.run(occurrences.due) if found.id not in tried]:
         for occurrence in due:
+            tried.add(occurrence.id)
             result = await speak(database, imitate, occurrence, now, max_late_ms)
             if isinstance(result, Unsaid):
                 failed.append(result)
@@ -135,7 +137,7 @@ def seed_of(schedule_id: int, wall_key: str) -> int:
 async def speak(
     database: Database, imitate: Imitate, occurrence: Occurrence, now: int, max_late_ms: int
 ) -> str | Unsaid | None:
-    """Generates and queues one occurrence: the id of its post, or why there is none; None if it was removed.
+    """Generates and queues one occurrence: the id of its post, or why there is none; None if it was removed or waits.
 
     Stopped before the text is queued, it stays due: nothing was said yet, so it may be generated again.
     """
@@ -146,6 +148,9 @@ async def speak(
     try:
         spoken = await imitate(persona, schedule.prompt, seed_of(schedule.id, occurrence.wall_key))
     except MockingbirdError as error:
+        if error.passing:  # it stays due: the next firing tries again, until it is too late
+            log.warning("schedule:%s:%s waits: %s", schedule.id, occurrence.wall_key, error)
+            return None
         reason = str(error)
     except Exception as error:
         facts = {"kind": type(error).__name__, "schedule": schedule.id, "wall_key": occurrence.wall_key}

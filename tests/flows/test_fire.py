@@ -9,7 +9,7 @@ import sqlite_utils
 
 from bot import clock
 from bot.domain import Occurrence, OccurrenceState, Persona, Post, PostState, Schedule
-from bot.errors import PoolFull
+from bot.errors import NothingAcceptable, PoolFull
 from bot.flows import fire, schedule
 from bot.flows.fire import FireReport, Spoken, fire_due
 from bot.store import occurrences, outbox, personas, runs, schedules, timelines
@@ -173,18 +173,29 @@ async def test_a_voice_that_finds_no_words_fails_its_occurrence_only(database: D
     made, other = await add(database, n=0), await add(database, n=1)
 
     async def imitate(persona: Persona, prompt: str, seed: int) -> Spoken:
-        return await Voice(PoolFull(waiting=9) if persona.slug == "jo0" else None)(persona, prompt, seed)
+        return await Voice(NothingAcceptable(persona="jo0", reasons="empty") if persona.slug == "jo0" else None)(
+            persona, prompt, seed
+        )
 
     report = await fire_due(database, imitate, NOW + HOUR, MAX_LATE)
     assert len(report.queued) == 1
-    assert [unsaid.reason for unsaid in report.failed] == [
-        "There are already 9 requests waiting: try again in a moment."
-    ]
+    assert ["(empty)" in unsaid.reason for unsaid in report.failed] == [True]
     states = {(await ended(database, of))[0].state for of in (made, other)}
     assert states == {OccurrenceState.FAILED, OccurrenceState.QUEUED}
     again = Voice()
     assert await fire_due(database, again, NOW + HOUR + 1, MAX_LATE) == FireReport()
     assert again.asked == []
+
+
+async def test_what_a_busy_worker_could_not_say_is_said_by_the_next_firing_or_missed(database: Database) -> None:
+    made = await add(database)
+    busy = Voice(PoolFull(waiting=9))
+    assert await fire_due(database, busy, NOW + HOUR, MAX_LATE) == FireReport()
+    assert len(busy.asked) == 1
+    assert (await ended(database, made))[0].state is OccurrenceState.DUE
+    assert len((await fire_due(database, Voice(), NOW + HOUR + MINUTE, MAX_LATE)).queued) == 1
+    assert await fire_due(database, busy, NOW + 2 * HOUR, MAX_LATE) == FireReport()
+    assert len((await fire_due(database, busy, NOW + 5 * HOUR, MAX_LATE)).missed) >= 1
 
 
 async def test_a_bug_in_one_voice_does_not_silence_the_others(
