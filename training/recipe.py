@@ -63,7 +63,7 @@ FULL = "-full"  # "standard-full" is `standard` with all weights trained
 
 def recipe_named(name: str) -> Recipe:
     """The preset of that name; raises KeyError."""
-    if name.endswith(FULL) and name.removesuffix(FULL) in PRESETS:
-        preset = PRESETS[name.removesuffix(FULL)]
+    preset = PRESETS[name.removesuffix(FULL)]
+    if name.endswith(FULL) and preset.method == "adapter":
         return replace(preset, name=name, method="full", rank=0, alpha=0.0, learning_rate=preset.learning_rate / 4)
-    return PRESETS[name]
+    return preset
