@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 demo: setup  ## the main job on three invented people: make demo ARGS="--once --json"
 	@$(BIN)/mockingbird demo $(ARGS)
 
-test: setup  ## lint and all tests: make test ARGS="-k outbox"
+test: setup  ## all tests: make test ARGS="-k outbox"
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: setup  ## style, types, and who may import whom

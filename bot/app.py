@@ -121,7 +121,11 @@ class App:
         """Trains what is queued, one after another."""
         interruptions: dict[int, int] = {}
         while True:
-            waiting = await self.database.run(jobs.waiting)
+            try:
+                waiting = await self.database.run(jobs.waiting)
+            except MockingbirdError as error:
+                log.error("the queue of trainings: %s", error)
+                waiting = []
             job = next((job for job in waiting if interruptions.get(job.id, 0) < MOST_INTERRUPTIONS), None)
             if job is None:
                 await asyncio.sleep(JOBS_EVERY_S)

@@ -60,13 +60,14 @@ def verify(folder: Path) -> None:
     """Raises DamagedCheckpoint unless every file named by the manifest is there, whole and unchanged."""
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError) as error:
+        listed = [(name, facts["bytes"], facts["sha256"]) for name, facts in files.items()]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedCheckpoint("its manifest is missing or unreadable") from error
-    for name, facts in files.items():
+    for name, size, digest in listed:
         path = folder / name
         if not path.is_file():
             raise DamagedCheckpoint(f"{name} is missing")
-        if path.stat().st_size != facts["bytes"] or sha256(path) != facts["sha256"]:
+        if path.stat().st_size != size or sha256(path) != digest:
             raise DamagedCheckpoint(f"{name} has changed since it was written")
 
 

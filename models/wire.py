@@ -87,17 +87,19 @@ KINDS: dict[str, Callable[..., Message]] = {
 
 
 def encode(message: Message) -> bytes:
-    """One frame."""
-    body = json.dumps({"kind": type(message).__name__, **asdict(message)}, ensure_ascii=False).encode()
+    """One frame; a lone surrogate, which a shell or a JSON text can hold, becomes a question mark."""
+    text = json.dumps({"type": type(message).__name__, **asdict(message)}, ensure_ascii=False)
+    body = text.encode("utf-8", "replace")
     return HEADER.pack(len(body)) + body
 
 
 def decode(body: bytes) -> Message:
     """A frame's body (without its length) -> the message; raises ValueError on anything else."""
     fields: dict[str, Any] = json.loads(body)
-    make = KINDS.get(fields.pop("kind", ""))
-    if make is None:
-        raise ValueError("a frame of an unknown kind")
-    if make is Generate:
-        fields["sampling"] = Sampling(**fields["sampling"])
-    return make(**fields)
+    try:
+        make = KINDS[fields.pop("type")]
+        if make is Generate:
+            fields["sampling"] = Sampling(**fields["sampling"])
+        return make(**fields)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"a frame of an unknown kind or with wrong fields: {error}") from error

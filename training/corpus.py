@@ -50,15 +50,15 @@ class Corpus:
 
 def build_corpus(timelines: Mapping[str, Sequence[Tweet]], recipe: Recipe) -> Corpus:
     """`timelines` holds, by handle, the tweets without retweets, oldest first."""
-    train: list[Piece] = []
+    usable = {handle: usable_texts(tweets, recipe) for handle, tweets in timelines.items()}
     held_out: list[Piece] = []
-    for handle, tweets in timelines.items():
-        texts = usable_texts(tweets, recipe)
+    for handle, texts in usable.items():
         distinct = list(dict.fromkeys(texts))
-        # Splitting distinct texts: a held-out text that was trained on would measure memory, not voice.
-        kept_back = set(distinct[len(distinct) - max(1, int(len(distinct) * recipe.held_out)) :])
-        train += [Piece(handle, text) for text in texts if text not in kept_back]
-        held_out += [Piece(handle, text) for text in distinct if text in kept_back]
+        newest = distinct[len(distinct) - max(1, int(len(distinct) * recipe.held_out)) :]
+        held_out += [Piece(handle, text) for text in newest]
+    # A held-out text that was trained on, as another handle's too, would measure memory, not voice.
+    kept_back = {piece.text for piece in held_out}
+    train = [Piece(handle, text) for handle, texts in usable.items() for text in texts if text not in kept_back]
     return Corpus(tuple(train), tuple(held_out))
 
 

@@ -53,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
         ("pause", "Pause a schedule."),
         ("resume", "Let it go on."),
     ):
-        verb(name, sentence, parts).add_argument("id", type=int)
+        verb(name, sentence, parts).add_argument("id", type=whole)
     verb("run", "Run the bot: speak on schedule and do queued trainings, until Ctrl-C.")
     demo = verb("demo", "Show all of it on three invented people.")
     demo.add_argument("--once", action="store_true", help="stop after the first scheduled posts")
@@ -62,12 +62,12 @@ def make_parser() -> argparse.ArgumentParser:
 
 def add_import(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("file", type=Path)
-    verb.add_argument("--handle", help="whose tweets they are, where the file does not say")
+    verb.add_argument("--handle", type=text, help="whose tweets they are, where the file does not say")
     verb.add_argument("--dry-run", action="store_true", help="read and count everything, hold nothing")
 
 
 def add_train(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("handles", nargs="+", metavar="HANDLE")
+    verb.add_argument("handles", nargs="+", type=text, metavar="HANDLE")
     verb.add_argument("--weights", type=weights, metavar="2,1", help="the handles' shares of a mix")
     verb.add_argument("--recipe", choices=RECIPES, help="how to train (default: [training] recipe)")
     verb.add_argument("--full", action="store_true", help="train all weights instead of an adapter")
@@ -75,8 +75,8 @@ def add_train(verb: argparse.ArgumentParser) -> None:
 
 
 def add_imitate(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("persona")
-    verb.add_argument("prompt", nargs="?", default="", help="how the text begins")
+    verb.add_argument("persona", type=text)
+    verb.add_argument("prompt", nargs="?", type=text, default="", help="how the text begins")
     verb.add_argument("-n", type=number_from(1, 100), default=5, dest="n", help="how many texts (default: 5)")
     verb.add_argument("--seed", type=whole, help="the same seed gives the same texts")
     verb.add_argument("--temperature", type=number_above_zero(10.0))
@@ -85,14 +85,19 @@ def add_imitate(verb: argparse.ArgumentParser) -> None:
 
 
 def add_schedule(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("persona")
+    verb.add_argument("persona", type=text)
     times = verb.add_mutually_exclusive_group(required=True)
-    times.add_argument("--every", metavar="1h", help="an interval: 90s, 30m, 1h, 2d")
-    times.add_argument("--cron", metavar='"0 9 * * mon-fri"', help="minute, hour, day, month, weekday")
+    times.add_argument("--every", type=text, metavar="1h", help="an interval: 90s, 30m, 1h, 2d")
+    times.add_argument("--cron", type=text, metavar='"0 9 * * mon-fri"', help="minute, hour, day, month, weekday")
     verb.add_argument(
-        "--tz", default="UTC", metavar="Europe/Paris", help="what the cron rule's times mean (default: UTC)"
+        "--tz", type=text, default="UTC", metavar="Europe/Paris", help="what the cron rule's times mean (default: UTC)"
     )
-    verb.add_argument("--prompt", default="", help="how every text begins")
+    verb.add_argument("--prompt", type=text, default="", help="how every text begins")
+
+
+def text(argument: str) -> str:
+    """What was typed, with U+FFFD for what is no UTF-8: neither the database nor the worker could be told it."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def weights(text: str) -> list[float]:
@@ -103,7 +108,7 @@ def weights(text: str) -> list[float]:
 
 
 def whole(text: str) -> int:
-    """A seed: what fits into 63 bits, so that SQLite can hold it."""
+    """A seed or an id: what fits into 63 bits, so that SQLite can hold it."""
     return number_from(0, 2**63 - 1)(text)
 
 

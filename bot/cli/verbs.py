@@ -110,10 +110,10 @@ async def imitate(app: App, asked: argparse.Namespace) -> None:
     seed = random.SystemRandom().randrange(2**31) if asked.seed is None else asked.seed
     sampling = replace(app.sampling, **given)
     done = await app.imitator.imitate(asked.persona, asked.prompt, asked.n, seed, sampling)
-    if not done.accepted:
-        raise NothingAcceptable(persona=done.persona.slug, reasons=done.reasons)
     if done.cut:
         show.note("The prompt was too long: its beginning was left off.")
+    if not done.accepted:
+        raise NothingAcceptable(persona=done.persona.slug, reasons=done.reasons)
     if asked.json:
         candidates = [
             {
@@ -212,8 +212,9 @@ async def run(app: App, asked: argparse.Namespace) -> None:
         if not asked.json:
             show.say(show.entry(post))
 
+    stop = stop_on_signals()
     show.note("Mockingbird is running; Ctrl-C stops it.")
-    await app.run(on_post, stop_on_signals())
+    await app.run(on_post, stop)
     if asked.json:
         show.as_json({"posts": [asdict(post) for post in posts]})
 

@@ -64,17 +64,28 @@ class Imitator:
         `seed + 1` and so on, so each candidate can be had again alone by its own seed."""
         persona = await self.database.run(lambda db: personas.speaking(db, name))
         assert persona.run_id is not None
-        prompt = " ".join(prompt.split())
+        prompt = " ".join(storable(prompt).split())
         if not (verdict := self.moderator.judge_prompt(prompt)).accepted:
             raise PromptRefused(reasons=", ".join(verdict.reasons))
         folder = run_folder(self.database.folder, persona.run_id)
+        checkpoint = folder / "checkpoint"
         try:
             spec = run.read_spec(folder)
             index = await self._index(persona.run_id, folder)
-            base = await asyncio.to_thread(self.find_base, spec.base)
-            return await self._speak(persona, base, folder / "checkpoint", prompt, n, seed, sampling, index)
-        except (GenerationFailed, OSError, ValueError, KeyError, TypeError) as error:
-            raise self._for_people(error, persona, folder) from error
+        except (OSError, ValueError, KeyError, TypeError) as error:  # whatever may be wrong with a file of ours
+            handles = " ".join(persona.handles)
+            raise CorruptCheckpoint(checkpoint=folder.name, reason=str(error), handles=handles) from error
+        base = checkpoint if spec.recipe.method == "full" else await asyncio.to_thread(self._base, spec)
+        try:
+            return await self._speak(persona, base, checkpoint, prompt, n, seed, sampling, index)
+        except GenerationFailed as error:
+            raise self._for_people(error, persona, folder, spec) from error
+
+    def _base(self, spec: run.Spec) -> Path:
+        """Where the base was when the run began, since a relative folder means another one elsewhere; else where its
+        name leads to now."""
+        then = Path(spec.base_folder)
+        return then if (then / "model.safetensors").is_file() else self.find_base(spec.base)
 
     async def _speak(
         self,
@@ -95,9 +106,10 @@ class Imitator:
             tried += len(seeds)
             wishes = [Wish(base, checkpoint, prompt, number, sampling) for number in seeds]
             for number, done in zip(seeds, await together(self.pool, wishes), strict=True):
-                shown, cut = done.prompt, done.cut_tokens > 0
-                text = (done.prompt + done.text).strip()
-                candidate = Candidate(text, number, self.moderator.judge(text, done.prompt, index))
+                # What is left of a prompt that was cut may begin with a blank, and a text does not.
+                shown, cut = done.prompt.lstrip(), done.cut_tokens > 0
+                text = (shown + done.text).strip()
+                candidate = Candidate(text, number, self.moderator.judge(text, shown, index))
                 (accepted if candidate.verdict.accepted else refused).append(candidate)
         return Imitation(persona, checkpoint.parent.name, shown, cut, tuple((accepted + refused)[:n]))
 
@@ -108,15 +120,18 @@ class Imitator:
             )
         return self._indexes[run_id]
 
-    def _for_people(self, error: Exception, persona: Persona, folder: Path) -> MockingbirdError:
+    def _for_people(self, error: GenerationFailed, persona: Persona, folder: Path, spec: run.Spec) -> MockingbirdError:
         handles = " ".join(persona.handles)
-        if not isinstance(error, GenerationFailed):
-            return CorruptCheckpoint(checkpoint=folder.name, reason=str(error), handles=handles)
         if error.kind == "checkpoint":
             return CorruptCheckpoint(checkpoint=folder.name, reason=error.message, handles=handles)
         if error.kind == "base":
-            return BaseUnavailable(base=persona.slug, reason=error.message)
+            return BaseUnavailable(base=spec.base, reason=error.message)
         return WorkerUnavailable(reason=error.message, log=self.log)
+
+
+def storable(text: str) -> str:
+    """Without lone surrogates, which are how Python shows bytes that are no UTF-8: U+FFFD stands for each."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def index_corpus(folder: Path, words: int) -> ShingleIndex:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ from bot.domain import Job, Persona
 from bot.errors import (
     BadWeights,
     DiskFull,
+    InvalidHandle,
     MockingbirdError,
     TooLittleText,
     TrainingInterrupted,
@@ -28,9 +30,10 @@ from bot.store.database import Database, Db
 from training import run
 from training.corpus import Corpus, build_corpus
 from training.recipe import Recipe, recipe_named
-from training.timeline import Counts
+from training.timeline import BadHandle, Counts, check_handle
 
 SPARE_BYTES = 2**30  # left free on the disk beside what a run needs
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # a full disk, a full quota, a file that may not grow
 FEWEST_TEXTS = 10  # different ones; with fewer nothing can be held out
 
 
@@ -50,7 +53,7 @@ async def request(
     database: Database, handles: Sequence[str], recipe: str, weights: Sequence[float] | None, seed: int | None, now: int
 ) -> Job:
     """Queues the training of these handles as one persona. The same request again, while the job is unfinished, is the
-    same job: that is how an interrupted training goes on. Raises UnknownHandle and BadWeights."""
+    same job: that is how an interrupted training goes on. Raises InvalidHandle, UnknownHandle and BadWeights."""
 
     def transaction(db: Db) -> Job:
         shares = handle_weights(handles, weights)
@@ -67,12 +70,18 @@ async def request(
 
 def handle_weights(handles: Sequence[str], weights: Sequence[float] | None) -> dict[str, float]:
     """The wanted share of each handle, by its lower-case name; equal ones unless given."""
-    names = [timelines.bare(handle).lower() for handle in handles]
-    if len(set(names)) != len(names):
-        raise BadWeights(reason="The same handle is named twice")
+    try:
+        names = [check_handle(handle).lower() for handle in handles]
+    except BadHandle as error:
+        raise InvalidHandle(reason=str(error)) from error
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidHandle(reason=f"@{twice[0]} is named twice: name each handle once, and mix them with --weights.")
     shares = list(weights) if weights else [1.0] * len(names)
     if len(shares) != len(names) or any(not 0 < share < 1e6 for share in shares):
-        raise BadWeights(reason=f"{len(names)} handles cannot be mixed by the weights {shares}")
+        written = ",".join(f"{share:g}" for share in shares)
+        raise BadWeights(
+            reason=f"{len(names)} {'handle' if len(names) == 1 else 'handles'} cannot have the weights {written}"
+        )
     return dict(zip(names, shares, strict=True))
 
 
@@ -82,17 +91,22 @@ async def carry_out(
     """Does a job from corpus to promotion, or what is left of it. An interruption leaves the job queued."""
     try:
         return await attempt(database, config, find_base, train, job, tell)
-    except (TrainingInterrupted, asyncio.CancelledError):
-        await database.run(lambda db: jobs.requeue(db, job.id))
-        raise
-    except DiskFull:
-        with contextlib.suppress(MockingbirdError):  # the job is found queued or running at the next start
-            await database.run(lambda db: jobs.requeue(db, job.id))
+    except (TrainingInterrupted, DiskFull, asyncio.CancelledError):
+        await requeue(database, job)
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            await requeue(database, job)
+            raise DiskFull(folder=database.folder) from error
         reason = str(error)
         await database.run(lambda db: jobs.fail(db, job.id, reason, now_ms()))
         raise
+
+
+async def requeue(database: Database, job: Job) -> None:
+    """The job waits again, unless it was concluded just before; unwritten, it is found running at the next start."""
+    with contextlib.suppress(LookupError, MockingbirdError):
+        await database.run(lambda db: jobs.requeue(db, job.id))
 
 
 async def attempt(

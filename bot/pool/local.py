@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bot.errors import PoolFull
-from bot.pool.child import Child, ending
+from bot.pool.child import Child
 from bot.pool.protocol import GenerationFailed, Wish
-from models.wire import Alive, Cancel, Done, Failed, Generate, Ready
+from models.wire import Cancel, Done, Failed, Generate, Ready
 
 log = logging.getLogger(__name__)
 
+STOPPING = "the bot is stopping"
+
 MOST_ATTEMPTS = 2  # a request that was in flight when the worker died is tried once more
-PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)  # seconds before a worker is started again, by deaths in a row
+MOST_STARTS = 2  # so many failed starts of a worker does a request wait through
+PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)  # seconds before a worker is started again, by deaths in a row
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class WorkerSettings:
     max_waiting: int  # requests that may wait before further ones are refused
     hang_seconds: float  # without a sign of life while requests are in flight
     log: Path
+    start_seconds: float = 120.0  # until it must be ready; a slow disk may need long for torch
 
 
 @dataclass
@@ -38,7 +43,8 @@ class Waiting:
 
     request: Generate
     answer: asyncio.Future[Done]
-    attempts: int = field(default=0)
+    attempts: int = field(default=0)  # how often it was handed to a worker
+    starts: int = field(default=0)  # how many workers did not start while it waited
 
 
 class LocalPool:
@@ -51,10 +57,16 @@ class LocalPool:
         self._flying: dict[int, Waiting] = {}
         self._room = asyncio.Semaphore(settings.max_batch)
         self._child: Child | None = None
+        self._ready = False  # whether that child has started and listens
+        self._sign = 0.0  # when it last gave a sign of life, or was last given something to do
+        self._wanted = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def generate(self, wish: Wish) -> Done:
         """Raises PoolFull when too many wait, GenerationFailed when the worker says so or died twice over it."""
+        if self._closed:
+            raise GenerationFailed("worker", STOPPING)
         if self._queue.qsize() >= self.settings.max_waiting:
             raise PoolFull(waiting=self._queue.qsize())
         if self._keeper is None:
@@ -63,6 +75,7 @@ class LocalPool:
         request = Generate(next(self._ids), str(wish.base), checkpoint, wish.prompt, wish.seed, wish.sampling)
         waiting = Waiting(request, asyncio.get_running_loop().create_future())
         self._queue.put_nowait(waiting)
+        self._wanted.set()
         try:
             return await waiting.answer
         except asyncio.CancelledError:
@@ -71,11 +84,12 @@ class LocalPool:
 
     async def close(self) -> None:
         """Ends the worker; whoever still waits is told."""
+        self._closed = True
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
         for waiting in [*self._flying.values(), *self._drained()]:
-            self._fail(waiting, "worker", "the bot is stopping")
+            self._fail(waiting, "worker", STOPPING)
 
     @property
     def worker_pid(self) -> int | None:
@@ -83,53 +97,64 @@ class LocalPool:
         return self._child.process.pid if self._child else None
 
     async def _keep_alive(self) -> None:
-        """Starts a worker, serves it until it dies, and starts the next."""
+        """Starts a worker, serves it until it dies, and starts the next; after one that did not get to answer
+        anything, only when somebody waits."""
         deaths = 0
         while True:
             await asyncio.sleep(PAUSES[min(deaths, len(PAUSES) - 1)])
-            answered = await self._live()
+            self._ready = answered = False
+            try:
+                answered = await self._live()
+            except Exception as error:
+                log.exception("the worker could not be kept alive")
+                self._again_or_fail(f"{type(error).__name__}: {error}")
             deaths = 0 if answered else deaths + 1
+            if not answered and self._queue.empty():
+                self._wanted.clear()
+                await self._wanted.wait()
 
     async def _live(self) -> bool:
         """One worker's life; returns whether it answered anything."""
         settings = self.settings
+        self._sign = asyncio.get_running_loop().time()
         child = await Child.start(
             "models.engine",
             *("--device", settings.device, "--threads", str(settings.threads), "--budget-mb", str(settings.budget_mb)),
             log=settings.log,
         )
         self._child = child
-        feeder: asyncio.Task[None] | None = None
+        tasks = [asyncio.create_task(self._watch(child))]
         answered = False
         try:
-            while (message := await self._hear(child)) is not None:
+            while (message := await child.receive()) is not None:
+                self._sign = asyncio.get_running_loop().time()
                 if isinstance(message, Ready):
                     log.info("worker ready", extra={"pid": child.process.pid, "device": message.device})
-                    feeder = asyncio.create_task(self._feed(child))
+                    self._ready = True
+                    tasks.pop().cancel()  # the watch over its start
+                    tasks += [asyncio.create_task(self._watch(child)), asyncio.create_task(self._feed(child))]
                 elif isinstance(message, Done | Failed):
                     answered = True
                     self._settle(message)
         finally:
             self._child = None
-            if feeder is not None:
-                feeder.cancel()
+            for task in tasks:
+                task.cancel()
             status = await asyncio.shield(child.end(grace=1.0))
-        log.warning("worker gone: %s", ending(status))
-        self._again_or_fail(ending(status))
+        log.warning("worker gone: %s", child.ending(status))
+        self._again_or_fail(child.ending(status))
         return answered
 
-    async def _hear(self, child: Child) -> Done | Failed | Ready | Alive | None:
-        """The worker's next message; a worker that owes answers and says nothing for too long is killed."""
-        try:
-            message = await asyncio.wait_for(child.receive(), self.settings.hang_seconds)
-        except TimeoutError:
-            if self._flying:
+    async def _watch(self, child: Child) -> None:
+        """Kills a worker that owes answers, or its start, and gives no sign of life for too long."""
+        while True:
+            limit = self.settings.hang_seconds if self._ready else self.settings.start_seconds
+            left = self._sign + limit - asyncio.get_running_loop().time()
+            if left <= 0 and (self._flying or not self._ready):
                 log.error("worker hangs, killing it", extra={"pid": child.process.pid})
                 child.kill()
-                return None
-            return Alive(0)
-        assert message is None or isinstance(message, Done | Failed | Ready | Alive)
-        return message
+                return
+            await asyncio.sleep(left if left > 0 else limit)
 
     async def _feed(self, child: Child) -> None:
         """Hands waiting requests to the worker as long as it has room."""
@@ -138,6 +163,7 @@ class LocalPool:
             waiting = await self._next()
             waiting.attempts += 1
             self._flying[waiting.request.id] = waiting
+            self._sign = asyncio.get_running_loop().time()
             try:
                 await child.send(waiting.request)
             except ConnectionError:
@@ -172,14 +198,14 @@ class LocalPool:
                 self._queue.put_nowait(waiting)
             else:
                 self._fail(waiting, "worker", f"it died twice over this request, the last time {reason}")
-        if not left and not self._queue.empty():
-            # It died before it took anything; those who wait must not wait for ever on a worker that cannot start.
+        if not self._ready:
+            # Those who wait must not wait for ever on a worker that cannot start.
             self._blame_start(reason)
 
     def _blame_start(self, reason: str) -> None:
         for waiting in self._drained():
-            waiting.attempts += 1
-            if waiting.attempts < MOST_ATTEMPTS:
+            waiting.starts += 1
+            if waiting.starts < MOST_STARTS:
                 self._queue.put_nowait(waiting)
             else:
                 self._fail(waiting, "worker", f"it does not start: {reason}")
@@ -188,11 +214,16 @@ class LocalPool:
         return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
 
     async def _forget(self, waiting: Waiting) -> None:
-        """Nobody waits any more: the worker need not go on with it."""
+        """Nobody waits any more: it leaves the queue, or the worker need not go on with it."""
         if self._flying.pop(waiting.request.id, None) is not None:
             self._room.release()
             if self._child is not None:
-                await asyncio.shield(self._child.send(Cancel(waiting.request.id)))
+                with contextlib.suppress(ConnectionError):
+                    await asyncio.shield(self._child.send(Cancel(waiting.request.id)))
+            return
+        for other in self._drained():
+            if other is not waiting:
+                self._queue.put_nowait(other)
 
     @staticmethod
     def _fail(waiting: Waiting, kind: str, message: str) -> None:

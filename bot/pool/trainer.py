@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 from bot.errors import DiskFull, TrainingFailed, TrainingInterrupted
-from bot.pool.child import Child, ending
+from bot.pool.child import FAILED, Child
 from bot.pool.protocol import Tell
 from models.wire import Progress
 from training import run
 
 GRACE = 25.0  # seconds a trainer gets to finish its step and save its state
-FAILED = 1  # Python's status after an exception: trying again would end the same way
+STOPPED = 75  # the trainer's status when it was asked to stop and has saved its state
+# How a full disk, a full quota and a file that may not grow show in the last line of a traceback.
+NO_ROOM = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "File too large",
+    "os error 28",
+    "os error 122",
+    "os error 27",
+)
+NO_ROOM_EVEN_TO_SAY_SO = 2**16  # bytes left on the disk with which even the log may have remained empty
 
 
 async def train(folder: Path, tell: Tell) -> None:
     """Runs the trainer on a run folder; when we are cancelled it saves its state first. Raises TrainingInterrupted
-    when the same run can go on later, TrainingFailed when it cannot."""
+    when the same run can go on later, TrainingFailed when it cannot, DiskFull when it can once there is room."""
     log = folder / "trainer.log"
     child = await Child.start("training.engine", "train", str(folder), log=log)
     try:
@@ -26,17 +37,11 @@ async def train(folder: Path, tell: Tell) -> None:
                 tell(message)
         status = await child.process.wait()
     finally:
-        if child.process.returncode is None:
-            await asyncio.shield(child.end(GRACE))
+        await asyncio.shield(child.end(GRACE))
     if status == FAILED:
-        reason = last_line(log)
-        if "No space left on device" in reason or "os error 28" in reason:
+        reason = child.last_words()
+        if any(sign in reason for sign in NO_ROOM) or shutil.disk_usage(folder).free < NO_ROOM_EVEN_TO_SAY_SO:
             raise DiskFull(folder=folder)
-        raise TrainingFailed(reason=f"{reason} (all of it stands in {log})")
+        raise TrainingFailed(reason=f"{reason or 'it said nothing'} (all of it stands in {log})")
     if run.results(folder) is None:
-        raise TrainingInterrupted(reason=ending(status))
-
-
-def last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+        raise TrainingInterrupted(reason="it was asked to stop" if status == STOPPED else child.ending(status))

@@ -68,7 +68,7 @@ def take(message: Message, running: Running, voices: Voices) -> Failed | None:
             return Failed(message.id, "checkpoint", str(error))
         except BaseProblem as error:
             return Failed(message.id, "base", str(error))
-        except MemoryError as error:
+        except (MemoryError, torch.OutOfMemoryError) as error:
             return Failed(message.id, "memory", str(error))
         except Exception as error:
             traceback.print_exc(file=sys.stderr)

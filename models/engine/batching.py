@@ -62,7 +62,8 @@ class Batch:
         most = max(1, min(request.sampling.max_tokens, n_positions - 2))
         sampling = replace(request.sampling, max_tokens=most)
         prompt, cut = prompt_tokens(voice.tokenizer.encode(request.prompt).ids, self.end, n_positions - most)
-        shown = voice.tokenizer.decode(prompt[1:]) if cut else request.prompt
+        # The cut can fall inside a character; what is left of it is not shown.
+        shown = voice.tokenizer.decode(prompt[1:]).lstrip("\ufffd") if cut else request.prompt
         index = self.rows.index(None)
         for name, (a, b) in voice.low_rank.items():
             self.low_rank[name][0][index] = a

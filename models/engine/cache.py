@@ -41,7 +41,9 @@ class Cache:
         self.lengths[row] += 1
 
     def free(self, row: int) -> None:
+        """Empties a row: a value that is not a number would reach whoever comes next, for 0 * nan is nan."""
         self.lengths[row] = 0
+        self.values[:, row] = 0.0
 
 
 class Prefill:

@@ -25,6 +25,15 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 # (batch, in, rank) and B is (rank, out) or (batch, rank, out); the batched form gives each row a persona of its own.
 LowRank = Mapping[str, tuple[Tensor, Tensor]]
 
+# What config.json may not say otherwise: the variants that transformers knows of and we would compute wrongly.
+PLAIN = {
+    "activation_function": "gelu_new",
+    "scale_attn_weights": True,
+    "scale_attn_by_inverse_layer_idx": False,
+    "add_cross_attention": False,
+    "tie_word_embeddings": True,
+}
+
 
 @dataclass(frozen=True)
 class GPT2Config:
@@ -44,15 +53,21 @@ class GPT2Config:
         raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         if raw.get("model_type") != "gpt2":
             raise ValueError(f"{folder} holds a model of type {raw.get('model_type')!r}, not a GPT-2")
-        return cls(
-            vocab_size=raw["vocab_size"],
-            n_positions=raw.get("n_positions", 1024),
-            n_embd=raw["n_embd"],
-            n_layer=raw["n_layer"],
-            n_head=raw["n_head"],
-            layer_norm_epsilon=raw.get("layer_norm_epsilon", 1e-5),
-            dropout=raw.get("resid_pdrop", 0.1),
-        )
+        for name, plain in PLAIN.items():
+            if raw.get(name, plain) != plain:
+                raise ValueError(f"{folder} holds a GPT-2 whose {name} is {raw[name]!r}; only {plain!r} is supported")
+        try:
+            return cls(
+                vocab_size=raw["vocab_size"],
+                n_positions=raw.get("n_positions", 1024),
+                n_embd=raw["n_embd"],
+                n_layer=raw["n_layer"],
+                n_head=raw["n_head"],
+                layer_norm_epsilon=raw.get("layer_norm_epsilon", 1e-5),
+                dropout=raw.get("resid_pdrop", 0.1),
+            )
+        except KeyError as error:
+            raise ValueError(f"{folder / 'config.json'} does not say {error}") from error
 
 
 def causal(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -178,9 +193,14 @@ class GPT2(nn.Module):
             for name, tensor in load_file(folder / "model.safetensors").items()
         }
         # Old GPT-2 files carry the causal mask as a buffer and some carry the tied head twice.
-        wanted = {name: tensor for name, tensor in found.items() if name in model.state_dict()}
-        try:
-            model.load_state_dict(wanted)
-        except RuntimeError as error:
-            raise ValueError(f"{folder} does not hold the weights that its config.json describes: {error}") from error
+        expected = model.state_dict()
+        for name, tensor in expected.items():
+            if name not in found:
+                raise ValueError(f"{folder} lacks the weight {name} that its config.json asks for")
+            if found[name].shape != tensor.shape:
+                raise ValueError(
+                    f"in {folder} the weight {name} has the shape {tuple(found[name].shape)}, where its config.json "
+                    f"asks for {tuple(tensor.shape)}"
+                )
+        model.load_state_dict({name: found[name] for name in expected})
         return model.to(device=device, dtype=dtype)

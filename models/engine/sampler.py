@@ -54,9 +54,12 @@ def draw_tokens(logits: Tensor, draws: Sequence[Draw], end: int) -> list[int]:
     limit = column([float(draw.sampling.top_k or vocabulary) for draw in draws])
     probabilities = torch.softmax(ordered.masked_fill(rank >= limit, -torch.inf), dim=-1)
     before = torch.cumsum(probabilities, dim=-1) - probabilities
-    kept = probabilities.masked_fill(before >= column([draw.sampling.top_p for draw in draws]), 0.0)
+    beyond = (before >= column([draw.sampling.top_p for draw in draws])) & (rank > 0)
+    kept = probabilities.masked_fill(beyond, 0.0)
     reached = torch.cumsum(kept, dim=-1)
     luck = column([uniform(draw.seed, draw.generated) for draw in draws])
-    place = (reached <= luck * reached[:, -1:]).sum(dim=-1, keepdim=True).clamp(max=vocabulary - 1)
+    place = (reached <= luck * reached[:, -1:]).sum(dim=-1, keepdim=True)
+    # Luck just below 1 rounds to 1 in 32 bits: then it is the last token kept, not the last of the vocabulary.
+    place = place.minimum((kept > 0).sum(dim=-1, keepdim=True) - 1).clamp(min=0)
     chosen: list[int] = tokens.gather(-1, place).flatten().tolist()
     return chosen

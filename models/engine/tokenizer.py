@@ -11,10 +11,16 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
-    """Reads tokenizer.json, or GPT-2's older vocab.json and merges.txt; returns it with the end-of-text id."""
+    """Reads tokenizer.json, or GPT-2's older vocab.json and merges.txt; returns it with the end-of-text id.
+
+    A tokenizer.json can carry the padding and truncation of whoever saved it; they would fall on every text unseen.
+    """
     whole = folder / "tokenizer.json"
     if whole.exists():
         tokenizer = Tokenizer.from_file(str(whole))
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+    tokenizer.encode_special_tokens = True  # who types <|endoftext|> has typed thirteen characters, not an end
     else:
         pair = ByteLevelBPETokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
         pair.add_special_tokens([END_OF_TEXT])

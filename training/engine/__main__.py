@@ -25,7 +25,7 @@ from training import run
 from training.corpus import read_corpus
 from training.engine.data import make_plan, tokenise
 from training.engine.evaluate import Score, evaluate, held_out_rows
-from training.engine.loop import Stopped, Tick, Trained, Trainee, Training
+from training.engine.loop import SAVE_SECONDS, Stopped, Tick, Trained, Trainee, Training
 
 STOPPED = 75  # exit status: stopped on request, go on later (sysexits.h, EX_TEMPFAIL)
 TELL_EVERY = 0.25  # seconds between two reports
@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("verb", choices=["train"])
     parser.add_argument("run", type=Path)
     parser.add_argument("--fd", type=int, help="an inherited socket to report progress on")
+    parser.add_argument("--save-seconds", type=float, default=SAVE_SECONDS, help="0: after every step")
     arguments = parser.parse_args()
     bot = socket.socket(fileno=arguments.fd) if arguments.fd is not None else None
     if bot is not None:
@@ -43,7 +44,7 @@ def main() -> None:
     stop = Stop()
     signal.signal(signal.SIGTERM, stop)
     try:
-        train(arguments.run, bot, stop)
+        train(arguments.run, bot, stop, arguments.save_seconds)
     except Stopped:
         raise SystemExit(STOPPED) from None
 
@@ -61,7 +62,7 @@ class Stop:
         return self.asked
 
 
-def train(folder: Path, bot: socket.socket | None, stop: Stop) -> None:
+def train(folder: Path, bot: socket.socket | None, stop: Stop, save_seconds: float = SAVE_SECONDS) -> None:
     """Does the run in `folder` and publishes its checkpoint; does nothing if that is there already."""
     if run.results(folder) is not None:
         return
@@ -74,7 +75,7 @@ def train(folder: Path, bot: socket.socket | None, stop: Stop) -> None:
     base_score = evaluate(base.model, held_out)
     texts = tokenise(corpus.train, base.tokenizer)
     plan = make_plan(texts, spec.weights, spec.recipe, spec.seed, base.end, n_positions)
-    training = Training(Trainee(base.model, spec.recipe, spec.seed), plan, held_out, folder)
+    training = Training(Trainee(base.model, spec.recipe, spec.seed), plan, held_out, folder, save_seconds)
     trained = training.run(Reporter(folder, bot), stop.now)
     finish(folder, spec, base, trained, base_score)
 
@@ -98,7 +99,10 @@ class Reporter:
         eta = (tick.steps - step) * elapsed / done if done else 0.0
         run.report(self.folder, step=step, steps=tick.steps, loss=tick.loss, heldout_loss=tick.held_out_loss)
         if self.bot is not None:
-            self.bot.sendall(encode(Progress(step, tick.steps, tick.loss, tick.held_out_loss, eta)))
+            try:
+                self.bot.sendall(encode(Progress(step, tick.steps, tick.loss, tick.held_out_loss, eta)))
+            except OSError:
+                self.bot = None  # it has hung up, perhaps to end us; a hint unheard must not cost the state
 
 
 def finish(folder: Path, spec: run.Spec, base: Base, trained: Trained, base_score: Score) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from tokenizers import Tokenizer
@@ -20,6 +21,17 @@ MOST_REPEATS = 4.0  # of a small handle's tweets within one epoch of a mix; more
 
 
 @dataclass(frozen=True)
+class Text:
+    """A tweet as tokens, with the characters it had."""
+
+    tokens: list[int]
+    characters: int
+
+
+Texts = Mapping[str, Sequence[Text]]  # by handle
+
+
+@dataclass(frozen=True)
 class Plan:
     """Every batch in order, and after how many batches each epoch ends."""
 
@@ -27,29 +39,26 @@ class Plan:
     epoch_ends: tuple[int, ...]
 
 
-def tokenise(pieces: Sequence[Piece], tokenizer: Tokenizer) -> dict[str, Rows]:
-    """The token ids of every text, by handle."""
+def tokenise(pieces: Sequence[Piece], tokenizer: Tokenizer) -> dict[str, list[Text]]:
+    """Every text as tokens, by handle."""
     encoded = tokenizer.encode_batch([piece.text for piece in pieces])
-    found: dict[str, Rows] = {}
+    found: dict[str, list[Text]] = {}
     for piece, encoding in zip(pieces, encoded, strict=True):
-        found.setdefault(piece.handle, []).append(encoding.ids)
+        found.setdefault(piece.handle, []).append(Text(encoding.ids, len(piece.text)))
     return found
 
 
-def make_plan(
-    texts: Mapping[str, Rows], weights: Sequence[float], recipe: Recipe, seed: int, end: int, n_positions: int
-) -> Plan:
+def make_plan(texts: Texts, weights: Sequence[float], recipe: Recipe, seed: int, end: int, n_positions: int) -> Plan:
     """Plans all epochs; `weights` are the wanted shares of the handles of `texts`, in its order."""
     rng = random.Random(seed)
     if recipe.layout == "blocks":
         return plan_blocks(texts, recipe, rng, end, n_positions)
-    repeats = mix_repeats([sum(map(len, rows)) for rows in texts.values()], weights)
+    rows_of = [[text.tokens for text in own] for own in texts.values()]
+    repeats = mix_repeats([sum(map(len, rows)) for rows in rows_of], weights)
     batches: list[Rows] = []
     ends = []
     for _ in range(recipe.epochs):
-        chosen = [
-            row for rows, times in zip(texts.values(), repeats, strict=True) for row in repeated(rows, times, rng)
-        ]
+        chosen = [row for rows, times in zip(rows_of, repeats, strict=True) for row in repeated(rows, times, rng)]
         rng.shuffle(chosen)
         batches += bucketed([tweet_tokens(row, end, n_positions) for row in chosen], recipe.batch_tokens, rng)
         ends.append(len(batches))
@@ -86,23 +95,33 @@ def bucketed(rows: Rows, budget: int, rng: random.Random) -> list[Rows]:
     return batches
 
 
-def plan_blocks(texts: Mapping[str, Rows], recipe: Recipe, rng: random.Random, end: int, n_positions: int) -> Plan:
+def plan_blocks(texts: Texts, recipe: Recipe, rng: random.Random, end: int, n_positions: int) -> Plan:
     """huggingtweets' layout: all epochs one after another, end-of-text before, between and after tweets, cut into
     blocks without regard to tweets, the last incomplete one dropped; small handles are repeated up to the largest."""
-    largest = max(sum(map(len, rows)) for rows in texts.values())
+    largest = max(characters(own) for own in texts.values())
+    filled = [repeated_up_to(largest, own, rng) for own in texts.values()]
     stream = [end]
     for _ in range(recipe.epochs):
-        for rows in texts.values():
-            tokens = 0
-            while tokens < largest:
-                for row in rng.sample(rows, len(rows)):
-                    stream += [*row, end]
-                    tokens += len(row)
-                    if tokens >= largest:
-                        break
+        for own in filled:
+            for text in rng.sample(own, len(own)):
+                stream += [*text.tokens, end]
     block = min(recipe.batch_tokens, n_positions)
     blocks = [[stream[at : at + block]] for at in range(0, len(stream) - block + 1, block)]
+    rng.shuffle(blocks)  # its trainer drew them in random order
     return Plan(blocks, (len(blocks),))
+
+
+def repeated_up_to(largest: int, texts: Sequence[Text], rng: random.Random) -> list[Text]:
+    """All texts, again and again in one random order, until they have `largest` characters; the original drew which
+    ones are repeated once, for all epochs."""
+    order = rng.sample(texts, len(texts))
+    rounds = -(-largest // max(1, characters(texts)))
+    reached = accumulate((text.characters for text in order * rounds), initial=0)
+    return [text for text, before in zip(order * rounds, reached, strict=False) if before < largest]
+
+
+def characters(texts: Sequence[Text]) -> int:
+    return sum(text.characters for text in texts)
 
 
 def padded(rows: Rows, device: str) -> tuple[Tensor, Tensor]:

@@ -40,11 +40,11 @@ class Score:
 
 def held_out_rows(pieces: Sequence[Piece], tokenizer: Tokenizer, end: int, n_positions: int) -> HeldOut:
     """Tokenises held-out texts; each is read alone, after an end-of-text token, as when it is generated."""
-    rows = [
-        tweet_tokens(encoding.ids, end, n_positions)
-        for encoding in tokenizer.encode_batch([piece.text for piece in pieces])
-    ]
-    size = sum(len(piece.text.encode()) + 1 for piece in pieces)
+    encodings = tokenizer.encode_batch([piece.text for piece in pieces])
+    rows = [tweet_tokens(encoding.ids, end, n_positions) for encoding in encodings]
+    # Byte-level tokens are spelt with a character a byte: so what is cut off a long text is not counted either.
+    size = sum(len(token) for encoding in encodings for token in encoding.tokens[:n_positions])
+    size += sum(len(encoding.ids) < n_positions for encoding in encodings)
     return HeldOut(sorted(rows, key=len), sum(len(row) - 1 for row in rows), size)
 
 

@@ -20,6 +20,8 @@ from training.engine.loss import next_token_nll
 from training.engine.state import Position, load_state, save_state
 from training.recipe import Recipe
 
+SAVE_SECONDS = 10.0  # at least, between two states; 0 saves one after every step
+
 
 class Stopped(Exception):
     """The training was asked to stop; its state is saved."""
@@ -101,8 +103,11 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
 class Training:
     """Owns the optimiser and the position; `run` goes on from wherever the run folder's newest state is."""
 
-    def __init__(self, trainee: Trainee, plan: Plan, held_out: HeldOut, run: Path) -> None:
+    def __init__(
+        self, trainee: Trainee, plan: Plan, held_out: HeldOut, run: Path, save_seconds: float = SAVE_SECONDS
+    ) -> None:
         self.trainee, self.plan, self.held_out, self.folder = trainee, plan, held_out, run
+        self.save_seconds = save_seconds
         recipe = trainee.recipe
         self.optimiser = torch.optim.AdamW(
             trainee.parameters.values(),
@@ -131,8 +136,9 @@ class Training:
             now = time.monotonic()
             self.position.seconds = before + now - began
             stopping = stop()
-            # At most every ten seconds, and at most a twentieth of the time goes into saving.
-            if stopping or now - saved > max(10.0, 20.0 * save_cost):
+            # At most a twentieth of the time goes into saving, unless every step is to be saved.
+            pause = max(self.save_seconds, 20.0 * save_cost) if self.save_seconds else 0.0
+            if stopping or now - saved > pause:
                 save_state(self.folder, self.position, self._tensors())
                 saved = time.monotonic()
                 save_cost = saved - now

@@ -13,6 +13,7 @@ import json
 import os
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from models.engine.gpt2 import GPT2, GPT2Config
 from training.engine.base import write_base, write_card
 from training.engine.loss import IGNORED, next_token_nll
 from training.engine.text import make_tokenizer, read_sources, tokenise
+
+SAVE_EVERY_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,14 @@ class Settings:
     seed: int = 20260
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--text", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="tokenised text and the state to resume from")
     parser.add_argument("--tokens", type=int, default=Settings.tokens)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(given)
     if not (arguments.text / "SOURCES.md").is_file():
         parser.exit(1, f"There is no text to pre-train on in {arguments.text}: the committed base stays as it is.\n")
     torch.set_num_threads(arguments.threads)
@@ -114,7 +117,7 @@ def train(ids: Tensor, held_out: Tensor, work: Path, settings: Settings) -> GPT2
         if step % 20 == 0:
             speed = (step - first) * settings.batch_tokens / (time.monotonic() - began)
             print(f"step {step}/{steps} loss {loss.item():.4f} rate {rate:.3f} {speed:.0f} tokens/s", flush=True)
-        if time.monotonic() - saved > 120 or step == steps:
+        if time.monotonic() - saved > SAVE_EVERY_S or step == steps:
             save(work, model, muon, adam, step)
             saved = time.monotonic()
         if step % 200 == 0 or step == steps:

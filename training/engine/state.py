@@ -30,8 +30,6 @@ class Position:
 def save_state(run: Path, position: Position, tensors: dict[str, Tensor]) -> None:
     """Adds the random state to `tensors`, writes state-<step> and drops all but the newest states."""
     final = run / f"state-{position.step:06d}"
-    if final.exists():
-        return
     fresh = run / "state.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
@@ -52,6 +50,7 @@ def load_state(run: Path, device: str) -> tuple[Position, dict[str, Tensor]] | N
         try:
             verify(folder)
         except DamagedCheckpoint:
+            shutil.rmtree(folder)  # or it would count as one of the newest
             continue
         tensors = load_file(folder / "tensors.safetensors")
         torch.set_rng_state(tensors.pop("rng.cpu"))

@@ -1,0 +1,159 @@
+"""A persona writes what moderation accepts; seeds explain every text; damage is told with what to do about it."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bot.app import App
+from bot.config import load_config
+from bot.errors import BaseUnavailable, CorruptCheckpoint, NoCheckpoint, PromptRefused, UnknownPersona
+from bot.store import personas
+
+PERSONA = "gullwatcher"
+
+
+@pytest.fixture
+def data(tmp_path: Path, trained_data: Path) -> Path:
+    return Path(shutil.copytree(trained_data, tmp_path / "data"))
+
+
+@asynccontextmanager
+async def opened(data: Path, environ: dict[str, str], **settings: object) -> AsyncIterator[App]:
+    chosen = {f"MOCKINGBIRD__{name}": str(value) for name, value in settings.items()}
+    async with App(load_config(None, environ | chosen), data, {}) as app:
+        yield app
+
+
+def block(tmp_path: Path, *texts: str) -> Path:
+    """A block list of the longest word of each text."""
+    path = tmp_path / "block.txt"
+    path.write_text("\n".join(max(text.split(), key=lambda word: sum(map(str.isalpha, word))) for text in texts))
+    return path
+
+
+async def test_the_same_seed_gives_the_same_texts_each_to_be_had_alone(data: Path, environ: dict[str, str]) -> None:
+    async with opened(data, environ) as app:
+        several = await app.imitator.imitate(PERSONA, "the gull", 5, 7, app.sampling)
+        assert await app.imitator.imitate("@GullWatcher", " the \n gull ", 5, 7, app.sampling) == several
+        assert len(several.accepted) == 5
+        assert len({candidate.text for candidate in several.candidates}) == 5
+        assert all(candidate.text.startswith("the gull") for candidate in several.candidates)
+        for candidate in several.candidates[1::2]:
+            alone = await app.imitator.imitate(PERSONA, "the gull", 1, candidate.seed, app.sampling)
+            assert alone.candidates == (candidate,)
+
+
+async def test_refused_candidates_are_replaced_by_later_seeds(
+    data: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    async with opened(data, environ) as app:
+        free = (await app.imitator.imitate(PERSONA, "", 12, 7, app.sampling)).accepted
+    blocked = block(tmp_path, free[1].text, free[2].text)
+    async with opened(data, environ, MODERATION__BLOCK_LIST=blocked) as app:
+        kept = (await app.imitator.imitate(PERSONA, "", 5, 7, app.sampling)).accepted
+    expected = [text for text in free if text in kept]
+    assert len(kept) == 5
+    assert list(kept) == expected[:5]
+    assert not {free[1].seed, free[2].seed} & {candidate.seed for candidate in kept}
+
+
+async def test_when_the_tries_run_out_what_was_refused_is_shown_behind_what_was_not(
+    data: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    async with opened(data, environ) as app:
+        free = (await app.imitator.imitate(PERSONA, "", 3, 7, app.sampling)).accepted
+    blocked = block(tmp_path, free[0].text)
+    async with opened(data, environ, MODERATION__BLOCK_LIST=blocked, SAMPLING__TRIES=1) as app:
+        done = await app.imitator.imitate(PERSONA, "", 3, 7, app.sampling)
+    assert done.accepted == tuple(text for text in done.candidates if text.verdict.accepted)
+    assert done.candidates[-1].verdict.reasons == ("blocked",)
+    assert len(done.candidates) == 3
+    assert done.reasons == "blocked"
+
+
+async def test_a_refused_prompt_starts_no_worker(data: Path, environ: dict[str, str]) -> None:
+    async with opened(data, environ) as app:
+        with pytest.raises(PromptRefused, match=r"The prompt was refused \(personal data\)"):
+            await app.imitator.imitate(PERSONA, "call me at 555-0123", 5, 7, app.sampling)
+        assert app.pool.worker_pid is None
+
+
+async def test_a_prompt_that_is_too_long_loses_its_beginning(data: Path, environ: dict[str, str]) -> None:
+    prompt = " ".join(f"rain{number}" for number in range(200))
+    async with opened(data, environ, MODERATION__MAX_LENGTH=25_000) as app:
+        done = await app.imitator.imitate(PERSONA, prompt, 2, 7, app.sampling)
+    assert done.cut
+    assert 0 < len(done.prompt) < len(prompt)
+    assert prompt.endswith(done.prompt)
+    assert all(candidate.text.startswith(done.prompt) for candidate in done.candidates)
+
+
+@pytest.mark.parametrize("name", ["gulwatcher", "nobody at all", ""])
+async def test_an_unknown_persona_is_told(data: Path, environ: dict[str, str], name: str) -> None:
+    async with opened(data, environ) as app:
+        with pytest.raises(UnknownPersona) as caught:
+            await app.imitator.imitate(name, "", 1, 7, app.sampling)
+    assert ("did you mean" in str(caught.value)) == (name == "gulwatcher")
+
+
+async def test_a_persona_without_a_checkpoint_is_told(data: Path, environ: dict[str, str]) -> None:
+    async with opened(data, environ) as app:
+        await app.database.run(lambda db: db.execute("UPDATE personas SET run_id = NULL"))
+        assert [found.run_id for found in await app.database.run(personas.every)] == [None]
+        with pytest.raises(NoCheckpoint, match="train one with `mockingbird train gullwatcher`"):
+            await app.imitator.imitate(PERSONA, "", 1, 7, app.sampling)
+
+
+# --- Damage -----------------------------------------------------------------------------------------------------------
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda run: flip(run / "checkpoint" / "adapter.safetensors"), "adapter.safetensors has changed"),
+        (lambda run: (run / "checkpoint" / "adapter.safetensors").unlink(), "adapter.safetensors is missing"),
+        (lambda run: (run / "checkpoint" / "manifest.json").unlink(), "its manifest is missing"),
+        (lambda run: shutil.rmtree(run), "run.json"),
+        (lambda run: (run / "run.json").write_text("{}"), "recipe"),
+        (lambda run: (run / "run.json").write_bytes(b"\xff"), "utf-8"),
+        (lambda run: (run / "corpus" / "train.jsonl").write_text('{"handle": "jo", "te'), "Unterminated"),
+    ],
+    ids=["flipped byte", "no weights", "no manifest", "no run", "empty run.json", "bytes", "cut corpus"],
+)
+async def test_a_damaged_checkpoint_is_told_with_how_to_train_it_again(
+    data: Path, environ: dict[str, str], damage: Callable[[Path], object], reason: str
+) -> None:
+    damage(data / "runs" / "1")
+    async with opened(data, environ) as app:
+        with pytest.raises(CorruptCheckpoint) as caught:
+            await app.imitator.imitate(PERSONA, "", 2, 7, app.sampling)
+    assert "The checkpoint 1 is damaged" in str(caught.value)
+    assert reason in str(caught.value)
+    assert str(caught.value).endswith("train it again with `mockingbird train gullwatcher`.")
+
+
+async def test_a_base_that_is_gone_is_named_as_the_configuration_named_it(data: Path, environ: dict[str, str]) -> None:
+    spec = data / "runs" / "1" / "run.json"
+    spec.write_text(spec.read_text().replace(environ["MOCKINGBIRD__MODEL__BASE"], "/nowhere/gone"))
+    async with opened(data, environ) as app:
+        with pytest.raises(BaseUnavailable, match="The base model '/nowhere/gone' is not available"):
+            await app.imitator.imitate(PERSONA, "", 1, 7, app.sampling)
+
+
+async def test_a_base_named_by_a_relative_folder_is_found_from_anywhere(data: Path, environ: dict[str, str]) -> None:
+    spec = data / "runs" / "1" / "run.json"
+    spec.write_text(
+        spec.read_text().replace(f'"base": "{environ["MOCKINGBIRD__MODEL__BASE"]}"', '"base": "bases/tiny"')
+    )
+    assert '"base": "bases/tiny"' in spec.read_text()
+    async with opened(data, environ) as app:
+        assert len((await app.imitator.imitate(PERSONA, "", 1, 7, app.sampling)).accepted) == 1

@@ -1,0 +1,97 @@
+"""A file of tweets is held as a whole or not at all."""
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlite_utils
+
+from bot.errors import ImportRefused
+from bot.flows.ingest import Ingested, ingest
+from bot.store import timelines
+from bot.store.database import Database
+from training.timeline import Counts
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "data")
+    yield opened
+    opened.close()
+
+
+def lines(path: Path, *rows: dict[str, object]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def tweet(number: int, text: str = "the gull walks along the wall", **more: object) -> dict[str, object]:
+    return {"id": str(number), "text": text, "author_handle": "Jo_1", **more}
+
+
+async def held(database: Database) -> list[str]:
+    return await database.run(timelines.handles)
+
+
+async def test_a_file_is_held_once_however_often_it_is_imported(
+    database: Database, timeline: Callable[..., Path]
+) -> None:
+    file = timeline("GullWatcher", 130)
+    first = await ingest(database, file, None, 1)
+    assert first == Ingested("GullWatcher", Counts(130, 0, 0, 130), 130)
+    assert await ingest(database, file, "@gullwatcher", 2) == Ingested("GullWatcher", first.counts, 0)
+    assert await held(database) == ["GullWatcher"]
+
+
+async def test_the_counts_are_of_all_that_is_held_and_new_of_the_file(database: Database, tmp_path: Path) -> None:
+    await ingest(database, lines(tmp_path / "1.jsonl", tweet(1), tweet(2, "so short")), None, 1)
+    more = lines(tmp_path / "2.jsonl", tweet(2, "so short"), tweet(3), tweet(4, "RT @a: the cat walks along the wall"))
+    assert await ingest(database, more, None, 2) == Ingested("Jo_1", Counts(4, 1, 1, 2), 2)
+
+
+async def test_a_dry_run_counts_everything_and_holds_nothing(
+    database: Database, tmp_path: Path, timeline: Callable[..., Path]
+) -> None:
+    await ingest(database, lines(tmp_path / "1.jsonl", tweet(1)), None, 1)
+
+    def dump(db: sqlite_utils.Database) -> list[str]:
+        return list(db.conn.iterdump())
+
+    before = await database.run(dump)
+    assert (await ingest(database, timeline("kevin", 40), None, 2, dry_run=True)).new == 40
+    assert (await ingest(database, lines(tmp_path / "2.jsonl", tweet(2)), None, 2, dry_run=True)).counts.downloaded == 2
+    assert await database.run(dump) == before
+
+
+GOOD = json.dumps(tweet(1)).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "handle", "sentence"),
+    [
+        ("a.jsonl", b"", None, "a.jsonl is empty"),
+        ("a.jsonl", b"\n \n", None, "a.jsonl is empty"),
+        ("a.jsonl", GOOD + b'{"id": "2", "te', None, "a.jsonl"),
+        ("a.jsonl", GOOD + b'{"id": "2", "text": "caf\xe9 au lait is warm"}\n', None, "line 2 is not UTF-8 text"),
+        ("a.jsonl.gz", gzip.compress(GOOD * 50)[:-20], None, "damaged"),
+        ("a.csv", b"id,text\n", "jo", "no tweets"),
+        ("a.jsonl", GOOD, "kevin", "holds no tweets of @kevin, only of @Jo_1"),
+        ("a.jsonl", GOOD, "no such handle!", "'no such handle!' is not a handle"),
+        ("a.jsonl", json.dumps({"id": "1", "text": "a b c d"}).encode(), None, "--handle"),
+        ("a.txt", GOOD, None, "a.txt is .txt, which is not a timeline"),
+        ("missing", None, None, "cannot be opened (No such file or directory)"),
+    ],
+)
+async def test_a_bad_file_is_refused_in_a_sentence_and_nothing_of_it_is_held(
+    database: Database, tmp_path: Path, name: str, content: bytes | None, handle: str | None, sentence: str
+) -> None:
+    file = tmp_path / name
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ImportRefused) as caught:
+        await ingest(database, file, handle, 1)
+    assert sentence in str(caught.value)
+    assert str(caught.value).endswith(".")
+    assert await held(database) == []

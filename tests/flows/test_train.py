@@ -1,0 +1,246 @@
+"""A training is a durable job: asked for twice it is one, interrupted it goes on, and what went wrong is told."""
+
+import asyncio
+import errno
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.config import Config, load_config
+from bot.domain import Job, JobState
+from bot.errors import (
+    BadWeights,
+    BaseUnavailable,
+    DiskFull,
+    InvalidHandle,
+    TooLittleText,
+    TrainingFailed,
+    TrainingInterrupted,
+    UnknownHandle,
+)
+from bot.flows import ingest
+from bot.flows.train import Trained, carry_out, request, run_folder
+from bot.hub import find_base
+from bot.pool.protocol import Tell
+from bot.pool.trainer import train as real_train
+from bot.store import jobs, personas, runs
+from bot.store.database import Database
+from training import run
+
+Train = Callable[[Path, Tell], Awaitable[None]]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    opened = Database(tmp_path / "data")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def config(tiny_base: Path) -> Config:
+    environ = {"MODEL__BASE": tiny_base, "MODEL__DEVICE": "cpu", "TRAINING__WARN_CHARACTERS": 0, "TRAINING__THREADS": 1}
+    return load_config(None, {f"MOCKINGBIRD__{name}": str(value) for name, value in environ.items()})
+
+
+@pytest.fixture
+async def people(database: Database, timeline: Callable[..., Path]) -> None:
+    for handle in ("GullWatcher", "kevin"):
+        await ingest.ingest(database, timeline(handle, 130), None, 1)
+
+
+async def ask(database: Database, *handles: str, seed: int | None = 7, weights: list[float] | None = None) -> Job:
+    return await request(database, handles, "quick", weights, seed, 1)
+
+
+async def do(database: Database, config: Config, train: Train, job: Job) -> Trained:
+    return await carry_out(database, config, find_base, train, job, lambda progress: None)
+
+
+async def state(database: Database, job: Job) -> Job:
+    found = await database.run(lambda db: jobs.get(db, job.id))
+    assert found is not None
+    return found
+
+
+def ending(error: BaseException) -> Train:
+    """A trainer that ends so."""
+
+    async def train(folder: Path, tell: Tell) -> None:
+        raise error
+
+    return train
+
+
+def measuring(held_out: float, base: float) -> Train:
+    """A trainer that does nothing but measure."""
+
+    async def train(folder: Path, tell: Tell) -> None:
+        (folder / "results.json").write_text(json.dumps({"heldout_loss": held_out, "base_heldout_loss": base}))
+        (folder / "checkpoint").mkdir()
+
+    return train
+
+
+# --- Asking -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("people")
+async def test_the_same_request_is_one_job_until_it_is_done(database: Database, config: Config) -> None:
+    job = await ask(database, "kevin")
+    assert await ask(database, "@KEVIN") == job
+    assert await ask(database, "kevin", seed=None) == job
+    assert (await ask(database, "kevin", seed=8)).id != job.id
+    trained = await do(database, config, measuring(1.0, 2.0), job)
+    again = await ask(database, "kevin")
+    assert again.id != job.id
+    assert (await do(database, config, measuring(1.0, 2.0), again)).run_id > trained.run_id
+
+
+@pytest.mark.usefixtures("people")
+async def test_weights_belong_to_the_handles_in_whatever_order(database: Database) -> None:
+    job = await ask(database, "kevin", "@gullwatcher", weights=[2, 1])
+    assert await ask(database, "GullWatcher", "kevin", weights=[1, 2]) == job
+    assert job.weights == (1, 2)
+    persona = await database.run(lambda db: personas.get(db, job.persona_id))
+    assert persona is not None
+    assert (persona.slug, persona.handles) == ("gullwatcher-kevin", ("GullWatcher", "kevin"))
+    assert (await ask(database, "kevin", "gullwatcher")).id != job.id
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize(
+    ("handles", "weights", "kind", "sentence"),
+    [
+        (["gulwatcher"], None, UnknownHandle, "Nothing is held of @gulwatcher (did you mean @GullWatcher?)"),
+        (["kevin", "zebedee"], None, UnknownHandle, "Nothing is held of @zebedee: import"),
+        (["no such handle!"], None, InvalidHandle, "'no such handle!' is not a handle"),
+        (["kevin", "@Kevin"], None, InvalidHandle, "@kevin is named twice"),
+        (["kevin"], [2.0, 1.0], BadWeights, "1 handle cannot have the weights 2,1: give one positive number"),
+        (["kevin", "gullwatcher"], [1.0, 0.0], BadWeights, "2 handles cannot have the weights 1,0"),
+        (["kevin", "gullwatcher"], [1.0, -2.0], BadWeights, "the weights 1,-2"),
+    ],
+)
+async def test_a_request_that_makes_no_sense_is_refused_and_leaves_nothing(
+    database: Database, handles: list[str], weights: list[float] | None, kind: type[Exception], sentence: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        await ask(database, *handles, weights=weights)
+    assert sentence in str(caught.value)
+    assert await database.run(personas.every) == []
+    assert await database.run(jobs.waiting) == []
+
+
+# --- Size -------------------------------------------------------------------------------------------------------------
+
+
+async def test_too_little_text_is_told_with_the_true_counts(database: Database, config: Config, tmp_path: Path) -> None:
+    texts = ["so short", "RT @a: the cat walks along the wall", *(f"the gull counts to {n} slowly" for n in range(30))]
+    rows = [{"id": str(number), "text": text, "author_handle": "jo"} for number, text in enumerate(texts)]
+    file = tmp_path / "jo.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    await ingest.ingest(database, file, None, 1)
+    job = await ask(database, "jo")
+    with pytest.raises(TooLittleText) as caught:
+        await do(database, config, real_train, job)
+    characters = sum(map(len, texts[2:]))
+    assert str(caught.value) == (
+        f"@jo has {characters} characters in 30 usable tweets, and a voice needs at least 6,000 in at least 10 "
+        "different ones: import more of their tweets (held: 32 downloaded, 1 retweets, 1 short, 30 kept)."
+    )
+    failed = await state(database, job)
+    assert (failed.state, failed.error) == (JobState.FAILED, str(caught.value))
+    assert not run_folder(database.folder, 1).exists()
+
+
+@pytest.mark.usefixtures("people")
+async def test_just_enough_text_is_trained_with_a_warning(database: Database, config: Config) -> None:
+    careful = config.model_copy(update={"training": config.training.model_copy(update={"warn_characters": 40_000})})
+    trained = await do(database, careful, measuring(1.0, 2.0), await ask(database, "kevin"))
+    (warning,) = trained.warnings
+    assert warning.startswith("@kevin has only ")
+    assert "below 40,000 a voice stays weak" in warning
+
+
+# --- Ends -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("people")
+async def test_a_finished_training_speaks_for_its_persona(database: Database, config: Config) -> None:
+    job = await ask(database, "kevin", "gullwatcher")
+    trained = await do(database, config, real_train, job)
+    assert trained.promoted
+    assert trained.persona.slug == "gullwatcher-kevin"
+    assert trained.results["heldout_loss"] < trained.results["base_heldout_loss"]
+    assert (await database.run(lambda db: personas.speaking(db, "kevin+gullwatcher"))).run_id == trained.run_id
+    recorded = await database.run(lambda db: runs.get(db, trained.run_id))
+    assert recorded is not None
+    assert recorded.results == trained.results
+    assert (await state(database, job)).state is JobState.DONE
+
+
+@pytest.mark.usefixtures("people")
+async def test_one_that_is_no_better_than_the_base_does_not_speak(database: Database, config: Config) -> None:
+    trained = await do(database, config, measuring(2.0, 2.0), await ask(database, "kevin"))
+    assert not trained.promoted
+    (persona,) = await database.run(personas.every)
+    assert persona.run_id is None
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize(
+    "interruption", [TrainingInterrupted(reason="it was asked to stop"), asyncio.CancelledError(), DiskFull(folder="x")]
+)
+async def test_an_interrupted_job_waits_and_goes_on_with_its_run(
+    database: Database, config: Config, interruption: BaseException
+) -> None:
+    job = await ask(database, "kevin")
+    with pytest.raises(type(interruption)):
+        await do(database, config, ending(interruption), job)
+    waiting = await ask(database, "kevin", seed=None)
+    assert (waiting.id, waiting.state, waiting.run_id) == (job.id, JobState.QUEUED, 1)
+    begun = run.read_spec(run_folder(database.folder, 1))
+    # The threads of the beginning stay, whatever the configuration says by then.
+    other = config.model_copy(update={"training": config.training.model_copy(update={"threads": 2})})
+    assert (await do(database, other, measuring(1.0, 2.0), waiting)).run_id == 1
+    assert run.read_spec(run_folder(database.folder, 1)) == begun
+
+
+@pytest.mark.usefixtures("people")
+async def test_an_interrupted_job_begins_anew_when_the_text_has_changed(
+    database: Database, config: Config, timeline: Callable[..., Path]
+) -> None:
+    job = await ask(database, "kevin")
+    with pytest.raises(TrainingInterrupted):
+        await do(database, config, ending(TrainingInterrupted(reason="x")), job)
+    await ingest.ingest(database, timeline("kevin", 140), None, 2)
+    assert (await do(database, config, measuring(1.0, 2.0), await ask(database, "kevin"))).run_id == 2
+
+
+@pytest.mark.usefixtures("people")
+async def test_a_job_that_failed_is_not_tried_again_by_itself(database: Database, config: Config) -> None:
+    job = await ask(database, "kevin")
+    with pytest.raises(TrainingFailed):
+        await do(database, config, ending(TrainingFailed(reason="a bug")), job)
+    failed = await state(database, job)
+    assert (failed.state, failed.error) == (JobState.FAILED, "The training failed: a bug")
+    assert await database.run(jobs.waiting) == []
+
+
+@pytest.mark.usefixtures("people")
+async def test_a_missing_base_is_told_before_anything_begins(database: Database, config: Config) -> None:
+    lost = config.model_copy(update={"model": config.model.model_copy(update={"base": "./nowhere"})})
+    with pytest.raises(BaseUnavailable, match=r"'\./nowhere' is not available"):
+        await do(database, lost, real_train, await ask(database, "kevin"))
+    assert not (database.folder / "runs").exists()
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+async def test_a_disk_that_fills_up_is_told_and_the_job_waits(database: Database, config: Config, code: int) -> None:
+    job = await ask(database, "kevin")
+    with pytest.raises(DiskFull, match="free some space"):
+        await do(database, config, ending(OSError(code, "no room")), job)
+    assert (await state(database, job)).state is JobState.QUEUED

@@ -1,0 +1,280 @@
+"""Continuous batching changes when a text is made, never which text."""
+
+import random
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.engine.batching import ROWS, Running
+from models.engine.sampler import Draw, draw_tokens
+from models.engine.voices import Voice, Voices
+from models.prompt import prompt_tokens
+from models.sampling import Sampling
+from models.wire import Done, Generate
+from tests.factories import Shape, make_adapter, make_base, sentences
+
+GREEDY = Sampling(top_k=1)
+BUNDLED = Path(__file__).parents[2] / "models" / "base" / "fledgling"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def held() -> Voices:
+    return Voices("cpu", torch.float32, 2**30)
+
+
+def ask(
+    base: Path, checkpoint: Path | None = None, prompt: str = "", seed: int = 0, id: int = 1, **said: object
+) -> Generate:
+    sampling = said.pop("sampling", None) or Sampling(**said)  # type: ignore[arg-type]
+    assert isinstance(sampling, Sampling)
+    return Generate(id, str(base), str(checkpoint) if checkpoint else None, prompt, seed, sampling)
+
+
+def voice_of(held: Voices, request: Generate) -> Voice:
+    return held.get(request.base, request.checkpoint)
+
+
+def alone(held: Voices, request: Generate) -> Done:
+    running = Running()
+    running.join(request, voice_of(held, request))
+    while True:
+        for done in running.step():
+            assert not running
+            return done
+
+
+def recomputed(held: Voices, request: Generate, room: int) -> tuple[list[int], bool]:
+    """The tokens of a request by the book: the whole sequence is read anew for every token, without a cache."""
+    voice = voice_of(held, request)
+    tokens, _ = prompt_tokens(voice.tokenizer.encode(request.prompt).ids, voice.end, room)
+    made: list[int] = []
+    while len(made) < request.sampling.max_tokens:
+        hidden = voice.model(torch.tensor([tokens + made]), low_rank=voice.low_rank)
+        draw = Draw(request.sampling, request.seed, len(made))
+        (token,) = draw_tokens(voice.model.logits(hidden[:, -1]), [draw], voice.end)
+        if token == voice.end:
+            return made, True
+        made.append(token)
+    return made, False
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+@pytest.mark.parametrize("prompt", ["", "t", "the kettle sings and my moth counts buttons"])
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(max_tokens=40), Sampling(1.3, 1.0, 20, 30, 12)])
+def test_a_cache_gives_the_tokens_that_reading_everything_anew_gives(
+    sampling: Sampling, prompt: str, adapted: bool, tiny: Path, held: Voices, tmp_path: Path
+) -> None:
+    checkpoint = make_adapter(tmp_path, tiny) if adapted else None
+    for seed in range(3):
+        request = ask(tiny, checkpoint, prompt, seed, sampling=Sampling(**{**vars(sampling), "max_tokens": 30}))
+        tokens, finished = recomputed(held, request, room=64 - 30)
+        done = alone(held, request)
+        text = voice_of(held, request).tokenizer.decode(tokens).replace("\ufffd", "")
+        assert done == Done(1, prompt, text, len(tokens), finished, 0)
+
+
+def test_the_cache_grows_past_128_and_256_positions(held: Voices, tmp_path: Path) -> None:
+    base = make_base(tmp_path, Shape(1, 32, 2, 512))
+    request = ask(base, prompt="rain walks", max_tokens=290, min_tokens=290, top_k=40)
+    tokens, _ = recomputed(held, request, room=512 - 290)
+    running = Running()
+    running.join(request, voice_of(held, request))
+    row = running.batches[0].rows[0]
+    assert row is not None
+    while not (finished := running.step()):
+        pass
+    assert row.tokens == tokens
+    assert finished[0].tokens == 290
+    assert not finished[0].finished
+
+
+def test_a_row_that_joins_while_the_cache_is_long_is_as_it_would_be_alone(held: Voices, tmp_path: Path) -> None:
+    base = make_base(tmp_path, Shape(1, 32, 2, 512))
+    long = ask(base, prompt=" ".join(sentences(20)), id=1, max_tokens=200, min_tokens=200)
+    short = ask(base, prompt="tea", id=2, max_tokens=30)
+    running = Running()
+    running.join(long, voice_of(held, long))
+    for _ in range(20):
+        running.step()
+    running.join(short, voice_of(held, short))
+    assert {done.id: done for done in together(running)} == {1: alone(held, long), 2: alone(held, short)}
+
+
+def together(running: Running) -> list[Done]:
+    found = []
+    while running:
+        found += running.step()
+    return found
+
+
+@pytest.mark.parametrize(("most", "room"), [(20, 44), (62, 2), (500, 2)])
+def test_a_prompt_longer_than_the_context_is_cut_from_the_left(most: int, room: int, tiny: Path, held: Voices) -> None:
+    prompt = " ".join(sentences(10, seed=4))
+    request = ask(tiny, prompt=prompt, seed=8, max_tokens=most, min_tokens=500)
+    tokenizer = voice_of(held, request).tokenizer
+    ids = tokenizer.encode(prompt).ids
+    done = alone(held, request)
+    tokens, _ = recomputed(held, ask(tiny, prompt=prompt, seed=8, max_tokens=min(most, 62), min_tokens=500), room)
+    assert done.cut_tokens == len(ids) + 1 - room
+    assert prompt.endswith(done.prompt)
+    assert done.prompt == tokenizer.decode(ids[1 - room :])
+    assert done.text == tokenizer.decode(tokens).replace("\ufffd", "")
+    assert done.tokens == min(most, 62)
+
+
+def test_a_cut_inside_a_character_shows_no_broken_character(tiny: Path, held: Voices) -> None:
+    for extra in ("", "a", "b", "c d"):
+        done = alone(held, ask(tiny, prompt="🦊" * 40 + extra, max_tokens=20))
+        assert done.cut_tokens > 0
+        assert set(done.prompt) <= set("🦊" + extra)
+
+
+def test_a_text_never_holds_half_a_character(tiny: Path, held: Voices) -> None:
+    texts = [alone(held, ask(tiny, seed=seed, max_tokens=40, temperature=3.0, top_p=1.0)).text for seed in range(10)]
+    assert "\ufffd" not in "".join(texts)
+    assert any(not text.isascii() for text in texts)
+
+
+def test_a_text_is_said_to_be_finished_only_if_the_model_ended_it(tiny: Path, held: Voices) -> None:
+    ends = [alone(held, ask(tiny, seed=seed, max_tokens=50, top_p=1.0, temperature=5.0)) for seed in range(30)]
+    assert {done.finished for done in ends} == {True, False}
+    assert all(done.finished == (done.tokens < 50) for done in ends)
+
+
+# --- The promise: whoever its neighbours are, the same request gives the same text ------------------------------------
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wide enough for the matrix kernels that real bases meet: the bundled base, or random weights of its shape."""
+    if (BUNDLED / "model.safetensors").is_file():
+        return BUNDLED
+    return make_base(tmp_path_factory.mktemp("wide"), Shape(6, 256, 4, 1024))
+
+
+@pytest.fixture(scope="module")
+def crowd(wide: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Generate]:
+    """21 requests: five adapters and the bare base in turn, prompts from none to more than one stride of the cache."""
+    folder = tmp_path_factory.mktemp("adapters")
+    adapters = [make_adapter(folder / str(n), wide, seed=n, rank=8, strength=0.05) for n in range(5)]
+    texts = sentences(200, seed=6)
+    crowd = []
+    for id in range(21):
+        prompt = " ".join(texts[id : id + id % 7 * (3 if id % 4 else 1)])
+        checkpoint = [*adapters, None][id % 6]
+        crowd.append(ask(wide, checkpoint, prompt, seed=id * 31, id=id, max_tokens=6 + id % 9, min_tokens=2))
+    return crowd
+
+
+def mingled(held: Voices, crowd: Sequence[Generate], seed: int) -> dict[int, Done]:
+    """All requests at once: they come at random times in random order, and a few of further ones are called off."""
+    rng = random.Random(seed)
+    waiting = list(crowd)
+    rng.shuffle(waiting)
+    running = Running()
+    found: dict[int, Done] = {}
+    strangers = count(1000)
+    while waiting or running:
+        for _ in range(rng.choice([0, 0, 1, 2, 5])):
+            if waiting:
+                request = waiting.pop()
+                running.join(request, voice_of(held, request))
+        if waiting and rng.random() < 0.3:
+            like = rng.choice(crowd)
+            stranger = Generate(next(strangers), like.base, like.checkpoint, "called off", 1, Sampling(max_tokens=40))
+            running.join(stranger, voice_of(held, stranger))
+        if rng.random() < 0.3 and (here := [row.request.id for b in running.batches for row in b.rows if row]):
+            for id in here:
+                if id >= 1000:
+                    running.leave(id)
+        for done in running.step():
+            if done.id < 1000:
+                assert done.id not in found
+                found[done.id] = done
+    return found
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_same_request_gives_the_same_text_alone_and_in_any_company(
+    number: int, crowd: list[Generate], held: Voices
+) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        expected = {request.id: alone(held, request) for request in crowd}
+        assert len({done.text for done in expected.values()}) > 15
+        for seed in range(2):
+            assert mingled(held, crowd, seed) == expected
+    finally:
+        torch.set_num_threads(before)
+
+
+def row_bits(running: Running, id: int) -> Tensor:
+    """All the values that a request has left in its cache: they depend on everything that was computed for it."""
+    for batch in running.batches:
+        for index, row in enumerate(batch.rows):
+            if row is not None and row.request.id == id:
+                return batch.cache.values[:, index, :, : batch.cache.lengths[index]].clone()
+    raise AssertionError("it is not running")
+
+
+def test_not_one_bit_of_a_row_depends_on_its_place_or_its_neighbours(crowd: list[Generate], held: Voices) -> None:
+    asked = Generate(
+        500, crowd[0].base, crowd[0].checkpoint, "rain walks over", 9, Sampling(max_tokens=50, min_tokens=50)
+    )
+    running = Running()
+    running.join(asked, voice_of(held, asked))
+    for _ in range(12):
+        running.step()
+    expected = row_bits(running, 500)
+    # Others of every adapter come first, the longest with hundreds of positions, so the row is not the first one.
+    company = Running()
+    for request in [*crowd[1:6], ask(Path(asked.base), Path(str(asked.checkpoint)), " ".join(sentences(90)), id=99)]:
+        company.join(request, voice_of(held, request))
+    company.step()
+    company.join(asked, voice_of(held, asked))
+    assert company.batches[0].rows.index(next(r for r in company.batches[0].rows if r and r.request.id == 500)) > 2
+    for _ in range(12):
+        company.step()
+    assert torch.equal(row_bits(company, 500), expected)
+
+
+def test_more_requests_than_rows_make_a_further_batch_and_leave_none_behind(tiny: Path, held: Voices) -> None:
+    running = Running()
+    for id in range(ROWS + 1):
+        request = ask(tiny, id=id, max_tokens=5)
+        running.join(request, voice_of(held, request))
+    assert len(running.batches) == 2
+    for id in range(ROWS + 1):
+        running.leave(id)
+    assert not running
+
+
+def test_an_adapter_gone_mad_spoils_no_text_but_its_own(tiny: Path, held: Voices, tmp_path: Path) -> None:
+    mad = make_adapter(tmp_path / "mad", tiny, strength=float("nan"))
+    sane = make_adapter(tmp_path / "sane", tiny, seed=5)
+    running = Running()
+    first, broken = ask(tiny, sane, "tea", id=1, max_tokens=30, min_tokens=30), ask(tiny, mad, "rain on tin", id=2)
+    for request in (broken, first):
+        running.join(request, voice_of(held, request))
+    for _ in range(10):
+        running.step()
+    running.leave(2)
+    later = ask(tiny, sane, "", seed=3, id=3, max_tokens=25, min_tokens=25)  # takes the row that was left
+    running.join(later, voice_of(held, later))
+    assert {done.id: done for done in together(running)} == {1: alone(held, first), 3: alone(held, later)}

@@ -1,0 +1,174 @@
+"""The fast sampler draws what a plain slow one would, and as often as the probabilities say."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+from transformers import LogitsProcessorList, MinLengthLogitsProcessor, TopKLogitsWarper, TopPLogitsWarper
+
+from models.engine.sampler import MASK, Draw, draw_tokens, mix, uniform
+from models.sampling import HUGGINGTWEETS, Sampling
+
+END = 0
+SEEDS = st.integers(0, 2**63)
+
+
+def nucleus(logits: list[float], sampling: Sampling, generated: int, top_p: float) -> dict[int, float]:
+    """The tokens that may be drawn, the likeliest first, and their probabilities among themselves: by the book."""
+    if generated < sampling.min_tokens:
+        logits = [-math.inf if token == END else value for token, value in enumerate(logits)]
+    scaled = [value / sampling.temperature for value in logits]
+    order = sorted(range(len(logits)), key=lambda token: -scaled[token])[: sampling.top_k or len(logits)]
+    weights = {token: math.exp(scaled[token] - scaled[order[0]]) for token in order}
+    total = math.fsum(weights.values())
+    kept: dict[int, float] = {}
+    for token in order:
+        if kept and math.fsum(kept.values()) >= top_p * total:
+            break
+        kept[token] = weights[token]
+    return {token: weight / math.fsum(kept.values()) for token, weight in kept.items()}
+
+
+def allowed(kept: dict[int, float], luck: float) -> set[int]:
+    """The token whose stretch of the cumulative distribution holds `luck`, and both where it is on a border."""
+    found, reached = set(), 0.0
+    for token, probability in kept.items():
+        if reached - 1e-5 <= luck <= reached + probability + 1e-5 and probability > 0:
+            found.add(token)
+        reached += probability
+    return found
+
+
+SETTINGS = st.builds(
+    Sampling,
+    temperature=st.floats(0.05, 10.0),
+    top_p=st.floats(0.0, 1.0),
+    top_k=st.integers(0, 12),
+    min_tokens=st.integers(0, 3),
+)
+ROW = st.tuples(st.lists(st.floats(-8, 8, width=16), min_size=9, max_size=9), SETTINGS, SEEDS, st.integers(0, 5))
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.lists(ROW, min_size=1, max_size=4))
+def test_every_row_draws_what_a_plain_slow_sampler_draws(rows: list[tuple[list[float], Sampling, int, int]]) -> None:
+    draws = [Draw(sampling, seed, generated) for _, sampling, seed, generated in rows]
+    drawn = draw_tokens(torch.tensor([logits for logits, _, _, _ in rows]), draws, END)
+    for token, (logits, sampling, seed, generated) in zip(drawn, rows, strict=True):
+        # Where sums end exactly at top_p, 32 bits may fall on either side.
+        tolerated = set()
+        for top_p in (sampling.top_p - 1e-5, sampling.top_p, sampling.top_p + 1e-5):
+            tolerated |= allowed(nucleus(logits, sampling, generated, top_p), uniform(seed, generated))
+        assert token in tolerated
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(SEEDS, st.floats(0.1, 5.0))
+def test_top_k_of_one_and_a_tiny_top_p_take_the_likeliest(seed: int, temperature: float) -> None:
+    logits = torch.tensor([[0.0, 1.0, 3.0, 2.9], [4.0, 1.0, 3.0, 2.9]])
+    for sampling in (Sampling(temperature, 1.0, 1, min_tokens=0), Sampling(temperature, 0.0, 0, min_tokens=0)):
+        assert draw_tokens(logits.clone(), [Draw(sampling, seed, 0)] * 2, END) == [2, 0]
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(SEEDS)
+def test_the_end_is_not_drawn_before_its_time(seed: int) -> None:
+    logits = torch.tensor([[50.0, 0.0, 0.0]])
+    sampling = Sampling(min_tokens=3)
+    drawn = [draw_tokens(logits.clone(), [Draw(sampling, seed, generated)], END)[0] for generated in range(5)]
+    assert END not in drawn[:3]
+    assert drawn[3:] == [END, END]
+
+
+def uniform_reaching(number: int, seed: int) -> int:
+    """The counter at which the generator of `seed` yields these 64 bits: every step of it can be undone."""
+
+    def unshift(z: int, by: int) -> int:
+        undone = z
+        for _ in range(64 // by + 1):
+            undone = z ^ (undone >> by)
+        return undone
+
+    z = unshift(number, 31)
+    z = unshift(z * pow(0x94D049BB133111EB, -1, 2**64) & MASK, 27)
+    z = unshift(z * pow(0xBF58476D1CE4E5B9, -1, 2**64) & MASK, 30)
+    assert mix(z) == number
+    start = mix((seed * 0x9E3779B97F4A7C15 + 0x632BE59BD9B4E019) & MASK)
+    return (z - start) * pow(0x9E3779B97F4A7C15, -1, 2**64) & MASK
+
+
+@pytest.mark.parametrize("sampling", [Sampling(top_p=0.5), Sampling(top_k=2, top_p=1.0)])
+def test_the_greatest_luck_still_draws_a_token_that_may_be_drawn(sampling: Sampling) -> None:
+    counter = uniform_reaching(MASK, seed=5)
+    assert 1.0 - 2**-53 <= uniform(5, counter) < 1.0
+    logits = torch.tensor([[-20.0, 3.0, 3.0, 1.0, -30.0, -40.0]])
+    last = list(nucleus(logits[0].tolist(), sampling, 1, sampling.top_p))[-1]
+    assert draw_tokens(logits.clone(), [Draw(sampling, 5, counter)], END) == [last]
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(SEEDS, st.integers(0, 2**32))
+def test_luck_is_at_least_nought_and_less_than_one(seed: int, counter: int) -> None:
+    assert 0.0 <= uniform(seed, counter) < 1.0
+
+
+def test_luck_differs_by_seed_and_by_counter() -> None:
+    assert len({uniform(seed, counter) for seed in range(100) for counter in range(100)}) == 10_000
+    assert uniform(1, 2) != uniform(2, 1)
+
+
+def test_luck_is_spread_evenly_over_neighbouring_seeds_and_counters_and_in_pairs() -> None:
+    grid = [[uniform(seed, counter) for counter in range(50)] for seed in range(400)]
+    cells = [0] * 20
+    pairs = [0] * 100
+    for row in grid:
+        for luck in row:
+            cells[int(luck * 20)] += 1
+    for lines in (grid, list(zip(*grid, strict=True))):
+        for line in lines:
+            for one, next_one in pairwise(line):
+                pairs[int(one * 10) * 10 + int(next_one * 10)] += 1
+    assert chisquare(cells).pvalue > 0.001
+    assert chisquare(pairs).pvalue > 0.001
+
+
+def counts(logits: list[float], sampling: Sampling, generated: int, draws: int = 20_000) -> list[int]:
+    found = [0] * len(logits)
+    for start in range(0, draws, 2000):
+        rows = torch.tensor([logits]).repeat(2000, 1)
+        for token in draw_tokens(rows, [Draw(sampling, start + row, generated) for row in range(2000)], END):
+            found[token] += 1
+    return found
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(top_p=1.0), Sampling(0.7, 0.8), Sampling(1.5, 1.0, 5), Sampling(1.0, 0.9, 6, min_tokens=4)]
+)
+def test_tokens_are_drawn_as_often_as_the_probabilities_say(sampling: Sampling) -> None:
+    logits = [0.3, 2.0, -1.0, 1.0, 0.0, 1.5, -0.5, 0.8]
+    found = counts(logits, sampling, generated=3)
+    expected = nucleus(logits, sampling, 3, sampling.top_p)
+    assert {token for token, count in enumerate(found) if count} == set(expected)
+    assert chisquare([found[token] for token in expected], [20_000 * p for p in expected.values()]).pvalue > 0.001
+
+
+@pytest.mark.parametrize("generated", [0, 8, 9])
+def test_the_originals_settings_draw_what_transformers_would_for_it(generated: int) -> None:
+    """Its `min_length=10` and `max_length=160` count the end-of-text that stands before."""
+    assert HUGGINGTWEETS.max_tokens + 1 == 160
+    logits = torch.randn(200, generator=torch.Generator().manual_seed(3)) * 2
+    logits[END] = 6.0
+    steps = LogitsProcessorList([MinLengthLogitsProcessor(10, END), TopKLogitsWarper(50), TopPLogitsWarper(0.95)])
+    before = torch.ones(1, 1 + generated, dtype=torch.long)
+    expected = torch.softmax(steps(before, logits[None].clone()), dim=-1)[0].double()
+    found = torch.tensor(counts(logits.tolist(), HUGGINGTWEETS, generated), dtype=torch.double)
+    kept = expected > 0
+    assert 10 < kept.sum() <= 50
+    assert bool(kept[END]) == (generated == 9)
+    assert found[~kept].sum() == 0
+    expected = expected[kept] / expected[kept].sum() * found.sum()
+    assert chisquare(found[kept].numpy(), expected.numpy()).pvalue > 0.001

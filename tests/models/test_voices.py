@@ -1,0 +1,125 @@
+"""The worker holds bases, adapters and whole models, and refuses what does not fit."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from models.checkpoint import Checkpoint, DamagedCheckpoint, write_checkpoint, write_manifest
+from models.engine.gpt2 import GPT2
+from models.engine.voices import BaseProblem, Voices
+from tests.factories import Shape, make_adapter, make_base
+
+TOKENS = torch.tensor([[0, 5, 6, 7, 8]])
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base"))
+
+
+def voices(budget: int = 2**30) -> Voices:
+    return Voices("cpu", torch.float32, budget)
+
+
+@pytest.mark.parametrize(("rank", "alpha"), [(4, 8.0), (4, 4.0), (2, 5.0)])
+def test_an_adapter_adds_alpha_over_rank_times_its_product(rank: int, alpha: float, base: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tmp_path, base, rank=rank, alpha=alpha)
+    voice = voices().get(str(base), str(adapter))
+    merged = GPT2.load(base).eval()
+    tensors = load_file(adapter / "adapter.safetensors")
+    with torch.inference_mode():
+        plain = merged(TOKENS)
+        for name, weight in merged.state_dict().items():
+            stem = name.removesuffix(".weight")
+            if f"{stem}.lora_A" in tensors:
+                weight += alpha / rank * tensors[f"{stem}.lora_A"] @ tensors[f"{stem}.lora_B"]
+        expected = merged(TOKENS)
+        found = voice.model(TOKENS, low_rank=voice.low_rank)
+    assert len(voice.low_rank) == 8
+    assert (expected - plain).abs().max() > 0.1
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_adapters_of_one_base_share_its_weights_and_no_adapter_means_the_base(base: Path, tmp_path: Path) -> None:
+    held = voices()
+    one, two = (held.get(str(base), str(make_adapter(tmp_path / str(n), base, seed=n))) for n in (1, 2))
+    alone = held.get(str(base), None)
+    assert one.model is two.model is alone.model
+    assert (alone.rank, alone.low_rank) == (0, {})
+
+
+def test_an_adapter_of_another_base_is_refused(base: Path, tmp_path: Path) -> None:
+    other = make_base(tmp_path / "other", seed=1)
+    adapter = make_adapter(tmp_path / "adapter", other)
+    with pytest.raises(BaseProblem, match="another version of tiny"):
+        voices().get(str(base), str(adapter))
+
+
+def test_a_damaged_adapter_is_refused_and_the_mended_one_is_taken(base: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tmp_path, base)
+    held = voices()
+    good = (adapter / "adapter.safetensors").read_bytes()
+    (adapter / "adapter.safetensors").write_bytes(good[:-1] + b"\x55")
+    with pytest.raises(DamagedCheckpoint, match=r"adapter\.safetensors has changed"):
+        held.get(str(base), str(adapter))
+    (adapter / "adapter.safetensors").write_bytes(good)
+    assert held.get(str(base), str(adapter)).rank == 4
+
+
+def test_an_adapter_that_lacks_a_half_is_refused(base: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tmp_path, base)
+    tensors = load_file(adapter / "adapter.safetensors")
+    del tensors["h.0.mlp.c_fc.lora_B"]
+    save_file(tensors, adapter / "adapter.safetensors")
+    write_manifest(adapter)
+    with pytest.raises(DamagedCheckpoint, match="lora_B"):
+        voices().get(str(base), str(adapter))
+
+
+def test_a_base_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BaseProblem, match="nowhere"):
+        voices().get(str(tmp_path / "nowhere"), None)
+
+
+def whole_model(folder: Path, seed: int) -> Path:
+    make_base(folder, Shape(1, 16, 2, 32), seed=seed)
+    write_checkpoint(folder, Checkpoint("model", "tiny", "00"))
+    return folder
+
+
+def test_a_whole_model_needs_no_base(tmp_path: Path) -> None:
+    folder = whole_model(tmp_path / "model", seed=3)
+    voice = voices().get(str(tmp_path / "nowhere"), str(folder))
+    with torch.inference_mode():
+        assert torch.equal(voice.model(TOKENS), GPT2.load(folder).eval()(TOKENS))
+    assert (voice.rank, voice.low_rank) == (0, {})
+    assert voice.bytes == sum(tensor.numel() * 4 for tensor in load_file(folder / "model.safetensors").values())
+
+
+def test_the_least_recently_used_checkpoints_go_when_the_budget_is_full(base: Path, tmp_path: Path) -> None:
+    folders = [str(make_adapter(tmp_path / str(n), base, seed=n)) for n in range(3)]
+    size = voices().get(str(base), folders[0]).bytes
+    assert size == sum(tensor.numel() * 4 for tensor in load_file(Path(folders[0]) / "adapter.safetensors").values())
+    held = voices(budget=2 * size)
+    first, second = held.get(str(base), folders[0]), held.get(str(base), folders[1])
+    assert held.get(str(base), folders[0]) is first  # used again, so the second is the oldest now
+    third = held.get(str(base), folders[2])
+    shutil.rmtree(folders[1])
+    assert held.get(str(base), folders[0]) is first
+    assert held.get(str(base), folders[2]) is third
+    with pytest.raises(DamagedCheckpoint):  # it has to be read anew, and is gone
+        held.get(str(base), folders[1])
+    assert second.rank == 4  # who still speaks with it is not disturbed
+
+
+def test_one_checkpoint_larger_than_the_budget_is_held_alone(base: Path, tmp_path: Path) -> None:
+    held = voices(budget=1)
+    adapter, model = make_adapter(tmp_path / "adapter", base), whole_model(tmp_path / "model", seed=3)
+    voice = held.get(str(base), str(adapter))
+    assert held.get(str(base), str(adapter)) is voice
+    held.get(str(base), str(model))
+    assert held.get(str(base), str(adapter)) is not voice
+    assert held.get(str(base), None).model is voice.model  # bases stay

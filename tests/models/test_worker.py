@@ -1,0 +1,90 @@
+"""The worker answers every request exactly once, with a text or with the reason why there is none."""
+
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.engine.__main__ import Inbox, serve
+from models.engine.voices import Voices
+from models.sampling import Sampling
+from models.wire import Cancel, Done, Failed, Generate, Message, encode
+from tests.factories import make_adapter, make_base
+
+
+class Bot:
+    """The other end of the worker's socket."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.end, self.inbox = end, Inbox(end)
+
+    def say(self, *messages: Message) -> None:
+        self.end.sendall(b"".join(map(encode, messages)))
+
+    def hear(self, count: int) -> dict[int, Message]:
+        heard: dict[int, Message] = {}
+        while len(heard) < count:
+            for message in self.inbox.arrived(wait=True):
+                if isinstance(message, Done | Failed):
+                    assert message.id not in heard
+                    heard[message.id] = message
+            assert not self.inbox.closed
+        return heard
+
+
+@pytest.fixture
+def bot() -> Iterator[Bot]:
+    ours, theirs = socket.socketpair()
+
+    @torch.inference_mode()
+    def work() -> None:
+        serve(Inbox(theirs), theirs, Voices("cpu", torch.float32, 2**30))
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    with theirs:
+        with ours:
+            yield Bot(ours)
+        worker.join(10)  # it ends when we hang up
+        assert not worker.is_alive()
+
+
+def ask(id: int, base: Path, checkpoint: Path | None = None, most: int = 12) -> Generate:
+    return Generate(id, str(base), str(checkpoint) if checkpoint else None, "tea", id, Sampling(max_tokens=most))
+
+
+def test_bad_requests_are_told_why_and_good_ones_get_their_text(bot: Bot, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base")
+    good = make_adapter(tmp_path / "good", base)
+    damaged = Path(shutil.copytree(good, tmp_path / "damaged"))
+    (damaged / "adapter.safetensors").write_bytes(b"")
+    foreign = make_adapter(tmp_path / "foreign", base, base_sha256="00")
+    bot.say(
+        ask(1, base),
+        ask(2, base, good),
+        ask(3, base, damaged),
+        ask(4, base, foreign),
+        ask(5, tmp_path / "nowhere"),
+        ask(6, base, tmp_path / "nowhere"),
+        Cancel(77),
+        ask(7, base, good),
+    )
+    heard = bot.hear(7)
+    assert {id: type(answer) for id, answer in heard.items() if isinstance(answer, Done)} == dict.fromkeys(
+        (1, 2, 7), Done
+    )
+    reasons = {id: answer.kind for id, answer in heard.items() if isinstance(answer, Failed)}
+    assert reasons == {3: "checkpoint", 4: "base", 5: "base", 6: "checkpoint"}
+    assert all("\n" not in answer.message for answer in heard.values() if isinstance(answer, Failed))
+
+
+def test_a_cancelled_request_is_not_answered_and_disturbs_no_other(bot: Bot, tmp_path: Path) -> None:
+    base = make_base(tmp_path)
+    bot.say(ask(1, base, most=60), Cancel(1), ask(2, base))
+    assert set(bot.hear(1)) == {2}
+    bot.say(ask(3, base))
+    assert set(bot.hear(1)) == {3}

@@ -1,0 +1,221 @@
+"""The pool on this machine answers every wish once, whatever becomes of its worker."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.errors import PoolFull
+from bot.pool.local import LocalPool, WorkerSettings
+from bot.pool.protocol import GenerationFailed, Wish
+from models.sampling import Sampling
+from models.wire import Done
+
+LONGEST = 90.0  # seconds: only a hang takes so long
+LONG = Sampling(max_tokens=120, min_tokens=120)
+
+
+def settings(log: Path, **chosen: object) -> WorkerSettings:
+    defaults = {"device": "cpu", "threads": 1, "budget_mb": 64, "max_batch": 8, "max_waiting": 100, "hang_seconds": 60}
+    return WorkerSettings(**{**defaults, "log": log / "logs" / "worker.log", **chosen})  # type: ignore[arg-type]
+
+
+@contextlib.asynccontextmanager
+async def opened(log: Path, **chosen: object) -> AsyncIterator[LocalPool]:
+    pool = LocalPool(settings(log, **chosen))
+    try:
+        async with asyncio.timeout(LONGEST):
+            yield pool
+    finally:
+        await pool.close()
+
+
+def wishes(base: Path, count: int, sampling: Sampling = LONG) -> list[Wish]:
+    return [Wish(base, None, "the gull", seed, sampling) for seed in range(count)]
+
+
+async def all_of(pool: LocalPool, wanted: list[Wish]) -> list[str]:
+    return [done.text for done in await asyncio.gather(*map(pool.generate, wanted))]
+
+
+async def worker(pool: LocalPool, other_than: int | None = None) -> int:
+    """The id of the worker's process, as soon as there is one."""
+    while (pid := pool.worker_pid) is None or pid == other_than:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    return pid
+
+
+async def stopped_with(pool: LocalPool, wanted: list[Wish]) -> tuple[int, list[asyncio.Task[Done]]]:
+    """A worker that took these wishes and was stopped before it could answer one of them."""
+    await pool.generate(wanted[0])
+    pid = await worker(pool)
+    os.kill(pid, signal.SIGSTOP)
+    tasks = [asyncio.create_task(pool.generate(wish)) for wish in wanted]
+    await asyncio.sleep(0.2)
+    return pid, tasks
+
+
+# --- Answers ----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_same_wish_yields_the_same_text_alone_and_in_a_crowd(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path) as pool:
+        wanted = wishes(tiny_base, 20)
+        crowd = await all_of(pool, wanted)
+        assert len(set(crowd)) == len(crowd)
+        assert [await all_of(pool, [wanted[index]]) for index in (0, 7, 19)] == [[crowd[index]] for index in (0, 7, 19)]
+
+
+async def test_a_wish_that_cannot_be_fulfilled_costs_the_others_nothing(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path) as pool:
+        bad = [
+            Wish(tiny_base, tmp_path / "nowhere", "", 1, LONG),
+            Wish(tmp_path, None, "", 1, LONG),
+        ]
+        asked = [*bad, *wishes(tiny_base, 2)]
+        answers = await asyncio.gather(*map(pool.generate, asked), return_exceptions=True)
+        assert [answer.kind for answer in answers if isinstance(answer, GenerationFailed)] == [
+            "checkpoint", "base"]  # fmt: skip
+        assert [answer.tokens for answer in answers if isinstance(answer, Done)] == [120, 120]
+
+
+# --- A worker that dies, hangs or does not start ----------------------------------------------------------------------
+
+
+async def test_a_killed_worker_costs_no_answer_and_changes_no_text(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path, max_batch=3) as pool:
+        wanted = wishes(tiny_base, 5)
+        undisturbed = await all_of(pool, wanted)
+        pid, tasks = await stopped_with(pool, wanted)
+        os.kill(pid, signal.SIGKILL)
+        assert [done.text for done in await asyncio.gather(*tasks)] == undisturbed
+        assert pool.worker_pid not in (None, pid)
+
+
+async def test_a_request_over_which_two_workers_died_fails_and_the_next_one_is_answered(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    async with opened(tmp_path) as pool:
+        pid, (task,) = await stopped_with(pool, wishes(tiny_base, 1))
+        os.kill(pid, signal.SIGKILL)
+        second = await worker(pool, other_than=pid)
+        while not pool._flying:
+            assert not task.done()
+            await asyncio.sleep(0)
+        os.kill(second, signal.SIGKILL)
+        with pytest.raises(GenerationFailed, match="died twice over this request, the last time killed by signal 9"):
+            await task
+        assert len(await all_of(pool, wishes(tiny_base, 1))) == 1
+
+
+async def test_a_worker_that_hangs_is_replaced_and_its_requests_are_answered(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path, hang_seconds=3) as pool:
+        wanted = wishes(tiny_base, 2)
+        undisturbed = await all_of(pool, wanted)
+        pid, tasks = await stopped_with(pool, wanted)
+        assert [done.text for done in await asyncio.gather(*tasks)] == undisturbed
+        assert pool.worker_pid != pid
+
+
+async def test_a_worker_that_had_nothing_to_do_for_long_is_not_taken_for_a_hanging_one(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    async with opened(tmp_path, hang_seconds=3) as pool:
+        await all_of(pool, wishes(tiny_base, 1))
+        pid = await worker(pool)
+        await asyncio.sleep(2.7)
+        end = asyncio.get_running_loop().time() + 0.8
+        while asyncio.get_running_loop().time() < end:
+            await all_of(pool, wishes(tiny_base, 4))
+        assert pool.worker_pid == pid
+
+
+async def test_a_worker_that_cannot_start_says_why_instead_of_keeping_people_waiting(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    async with opened(tmp_path, device="cuda") as pool:
+        for _ in range(2):
+            with pytest.raises(GenerationFailed, match="it does not start: no CUDA device is available") as caught:
+                await pool.generate(wishes(tiny_base, 1)[0])
+            assert caught.value.kind == "worker"
+
+
+async def test_a_worker_that_hangs_while_it_starts_is_given_up(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path, start_seconds=0.05) as pool:
+        with pytest.raises(GenerationFailed, match="it does not start: killed by signal 9"):
+            await pool.generate(wishes(tiny_base, 1)[0])
+
+
+async def test_a_worker_whose_log_cannot_be_written_is_given_up(tiny_base: Path, tmp_path: Path) -> None:
+    (tmp_path / "logs").touch()
+    async with opened(tmp_path) as pool:
+        with pytest.raises(GenerationFailed, match="it does not start: FileExistsError"):
+            await pool.generate(wishes(tiny_base, 1)[0])
+
+
+# --- Too many, and no longer wanted -----------------------------------------------------------------------------------
+
+
+async def test_what_is_no_longer_wanted_leaves_the_others_and_makes_room(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path, max_batch=2, max_waiting=2) as pool:
+        wanted = wishes(tiny_base, 4)
+        undisturbed = [(await pool.generate(wish)).text for wish in wanted]
+        pid, flying = await stopped_with(pool, wanted[:2])
+        waiting = [asyncio.create_task(pool.generate(wish)) for wish in wanted[2:]]
+        await asyncio.sleep(0)
+        with pytest.raises(PoolFull, match="already 2 requests waiting"):
+            await pool.generate(wanted[0])
+        for cancelled in (flying[0], waiting[0]):
+            cancelled.cancel()
+        assert {type(end) for end in await asyncio.gather(flying[0], waiting[0], return_exceptions=True)} == {
+            asyncio.CancelledError}  # fmt: skip
+        again = asyncio.create_task(pool.generate(wanted[2]))
+        os.kill(pid, signal.SIGCONT)
+        done = await asyncio.gather(flying[1], waiting[1], again)
+        assert [answer.text for answer in done] == [undisturbed[1], undisturbed[3], undisturbed[2]]
+        assert await all_of(pool, wanted[:2]) == undisturbed[:2]
+        assert pool.worker_pid == pid
+
+
+async def test_who_waits_when_the_pool_closes_is_told(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path, max_batch=1) as pool:
+        _, tasks = await stopped_with(pool, wishes(tiny_base, 3))
+        await pool.close()
+        for task in tasks:
+            with pytest.raises(GenerationFailed, match="the bot is stopping"):
+                await task
+        with pytest.raises(GenerationFailed, match="the bot is stopping"):
+            await pool.generate(wishes(tiny_base, 1)[0])
+
+
+async def test_closing_while_the_worker_starts_leaves_no_process(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path) as pool:
+        task = asyncio.create_task(pool.generate(wishes(tiny_base, 1)[0]))
+        pid = await worker(pool)
+    with pytest.raises(GenerationFailed):
+        await task
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+# --- What the worker is given -----------------------------------------------------------------------------------------
+
+
+async def test_the_worker_sees_no_secret_and_no_folder_that_shadows_ours(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "canary-in-a-variable")
+    monkeypatch.setenv("MOCKINGBIRD__HUB__TOKEN_ENV", "canary-in-a-setting")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    async with opened(tmp_path) as pool:
+        await pool.generate(wishes(tiny_base, 1)[0])
+        seen = Path(f"/proc/{pool.worker_pid}/environ").read_bytes()  # noqa: ASYNC240
+        assert b"PATH=" in seen
+        assert b"canary" not in seen

@@ -1,0 +1,90 @@
+"""Held-out figures are what their definitions say."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.engine.gpt2 import GPT2
+from models.engine.tokenizer import load_tokenizer
+from tests.factories import VOCABULARY, make_base, sentences
+from training.corpus import Piece
+from training.engine.evaluate import HeldOut, Score, evaluate, held_out_rows
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base"))
+
+
+def held_out(base: Path, *texts: str, n_positions: int = 64) -> HeldOut:
+    tokenizer, end = load_tokenizer(base)
+    return held_out_rows([Piece("jo", text) for text in texts], tokenizer, end, n_positions)
+
+
+def test_a_model_that_knows_nothing_needs_log_v_bits_for_every_token(base: Path) -> None:
+    model = GPT2.load(base)
+    with torch.no_grad():
+        model.wte.weight.zero_()
+    texts = [*sentences(40), "été 🦊"]
+    tokenizer, _ = load_tokenizer(base)
+    tokens = sum(len(tokenizer.encode(text).ids) + 1 for text in texts)  # the end of each is predicted as well
+    size = sum(len(text.encode()) + 1 for text in texts)
+    held = held_out(base, *texts)
+    assert (held.tokens, held.bytes) == (tokens, size)
+    score = evaluate(model, held)
+    assert score.loss == pytest.approx(math.log(VOCABULARY), rel=1e-5)
+    assert score.bits_per_byte == pytest.approx(math.log2(VOCABULARY) * tokens / size, rel=1e-5)
+    assert score.perplexity == pytest.approx(VOCABULARY, rel=1e-4)
+
+
+def test_the_loss_is_the_mean_over_all_tokens_of_texts_read_alone(base: Path) -> None:
+    model = GPT2.load(base)
+    held = held_out(base, *sentences(50))
+    model.eval()
+    total, count = 0.0, 0
+    with torch.no_grad():
+        for row in held.rows:
+            logits = model.logits(model(torch.tensor([row[:-1]])))[0].log_softmax(-1)
+            total -= sum(logits[place, token].item() for place, token in enumerate(row[1:]))
+            count += len(row) - 1
+    for batch in (1, 7, 32):
+        assert evaluate(model, held, batch=batch).loss == pytest.approx(total / count, rel=1e-5)
+
+
+def test_dropout_is_off_while_scoring_and_back_on_afterwards(base: Path) -> None:
+    model = GPT2.load(base).train()
+    held = held_out(base, *sentences(10))
+    assert evaluate(model, held) == evaluate(model, held)
+    assert model.training
+    assert evaluate(model.eval(), held) == evaluate(model, held)
+    assert not model.training
+
+
+@pytest.mark.parametrize("spare", [-5, -1, 0, 1])
+def test_only_the_bytes_that_were_scored_are_counted(spare: int, base: Path) -> None:
+    tokenizer, end = load_tokenizer(base)
+    text = "🦊 seven small loaves for été, " * 9
+    ids = tokenizer.encode(text).ids
+    held = held_out(base, text, n_positions=len(ids) + spare)
+    (row,) = held.rows
+    assert row == [end, *ids, end][: len(ids) + spare + 1]
+    assert held.tokens == len(row) - 1
+    scored = sum(len(tokenizer.id_to_token(token)) for token in ids[: len(ids) + spare])  # a character a byte
+    assert held.bytes == scored + (spare > 0)
+    assert spare < 0 or scored == len(text.encode())
+
+
+def test_an_end_of_text_written_out_in_a_text_counts_as_the_bytes_it_is(base: Path) -> None:
+    held = held_out(base, "tea<|endoftext|>toast")
+    assert held.bytes == len("tea<|endoftext|>toast") + 1
+
+
+def test_nothing_held_out_cannot_be_scored(base: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        evaluate(GPT2.load(base), held_out(base))
+
+
+def test_perplexity_is_the_exponential_of_the_loss() -> None:
+    assert Score(2.0, 1.0).perplexity == pytest.approx(math.e**2)

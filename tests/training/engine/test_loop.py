@@ -1,0 +1,228 @@
+"""A training does what its recipe says; `huggingtweets` does what the original did."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from models.engine.voices import Base, Voices, load_base
+from tests.factories import Shape, make_base, sentences
+from training.corpus import Piece
+from training.engine.data import Plan, make_plan, tokenise
+from training.engine.evaluate import HeldOut, evaluate, held_out_rows
+from training.engine.loop import Tick, Trained, Trainee, Training, learning_rate
+from training.recipe import Recipe, recipe_named
+
+ORIGINAL = recipe_named("huggingtweets")
+STANDARD = replace(recipe_named("standard"), bf16=False, batch_tokens=128)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base"), loud=2.0)
+
+
+class Trial:
+    """A training of invented text in memory, and what became of it."""
+
+    def __init__(self, folder: Path, run: Path, recipe: Recipe, texts: Sequence[str], held_out: Sequence[str] = ()):
+        self.base: Base = load_base(folder)
+        self.before = {name: tensor.clone() for name, tensor in self.base.model.state_dict().items()}
+        n_positions = self.base.model.config.n_positions
+        tokens = tokenise([Piece("jo", text) for text in texts], self.base.tokenizer)
+        self.plan: Plan = make_plan(tokens, [1.0], recipe, 3, self.base.end, n_positions)
+        pieces = [Piece("jo", text) for text in held_out or sentences(9, seed=8)]
+        self.held_out: HeldOut = held_out_rows(pieces, self.base.tokenizer, self.base.end, n_positions)
+        self.base_score = evaluate(self.base.model, self.held_out)
+        self.trainee = Trainee(self.base.model, recipe, seed=3)
+        self.training = Training(self.trainee, self.plan, self.held_out, run)
+        self.ticks: list[tuple[int, float, float | None]] = []
+
+    def run(self) -> Trained:
+        return self.training.run(self.hear, lambda: False)
+
+    def hear(self, tick: Tick) -> None:
+        self.ticks.append((tick.position.step, tick.loss, tick.held_out_loss))
+
+
+Try = Callable[..., Trial]
+
+
+@pytest.fixture
+def trial(folder: Path, tmp_path: Path) -> Try:
+    def make(recipe: Recipe, texts: Sequence[str] = tuple(sentences(60)), base: Path = folder, **said: object) -> Trial:
+        return Trial(base, tmp_path, recipe, texts, **said)  # type: ignore[arg-type]
+
+    return make
+
+
+# --- huggingtweets ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def long_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("long"), Shape(1, 16, 2, 1024), loud=2.0)
+
+
+def test_the_original_takes_a_step_for_every_1024_tokens_of_its_four_epochs(trial: Try, long_base: Path) -> None:
+    texts = sentences(110)
+    tried = trial(ORIGINAL, texts, long_base)
+    epoch = [token for text in texts for token in [*tried.base.tokenizer.encode(text).ids, tried.base.end]]
+    tokens = 1 + 4 * len(epoch)
+    steps = tokens // 1024
+    assert tokens % 1024 > 0
+    assert steps >= 5
+    trained = tried.run()
+    assert trained.position.step == steps == len(tried.ticks)
+    assert trained.position.tokens == steps * 1023
+    assert tried.training.rates == pytest.approx(
+        [1.372e-4 * 0.5 * (1 + math.cos(math.pi * step / steps)) for step in range(steps)], rel=1e-12
+    )
+    seen = Counter(token for batch in tried.plan.batches for row in batch for token in row)
+    whole = Counter({token: 4 * times for token, times in Counter(epoch).items()}) + Counter([tried.base.end])
+    assert seen <= whole
+    assert whole.total() - seen.total() == tokens % 1024
+
+
+def test_the_original_trains_every_weight_in_single_precision(trial: Try, long_base: Path) -> None:
+    tried = trial(ORIGINAL, sentences(110), long_base)
+    trained = tried.run()
+    assert not tried.training.bf16
+    assert trained.tensors.keys() == tried.before.keys()
+    for name, tensor in trained.tensors.items():
+        assert tensor.dtype == torch.float32
+        changed = (tensor != tried.before[name]).float().mean()
+        # Of the positions only the last is never read: what follows it is outside the block.
+        assert changed > (0.99 if name != "wpe.weight" else 1022.5 / 1024), name
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_the_original_is_what_a_plain_loop_with_the_librarys_parts_makes(
+    layers: int, trial: Try, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """AdamW, clipping and the cosine as the library has them, on the library's own model; dropout off to compare."""
+    base = make_base(tmp_path_factory.mktemp("calm"), Shape(layers, 32, 2, 64), dropout=0.0, loud=4.0)
+    tried = trial(ORIGINAL, sentences(30), base)
+    reference = transformers.GPT2LMHeadModel.from_pretrained(base, dtype=torch.float32).train()
+    optimiser = torch.optim.AdamW(reference.parameters(), lr=1.372e-4, weight_decay=0.0, fused=False)
+    steps = len(tried.plan.batches)
+    schedule = transformers.get_cosine_schedule_with_warmup(optimiser, 0, steps)
+    norms, losses = [], []
+    for batch in tried.plan.batches:
+        ids = torch.tensor(batch)
+        assert ids.shape == (1, 64)
+        loss = reference(ids, labels=ids).loss
+        loss.backward()
+        norms.append(torch.nn.utils.clip_grad_norm_(reference.parameters(), 1.0).item())
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+        losses.append(loss.item())
+    assert min(norms) > 1.0  # so clipping mattered
+    assert max(norms) > 1.2 * min(norms)
+    trained = tried.run()
+    assert [loss for _, loss, _ in tried.ticks] == pytest.approx(losses, rel=1e-4)
+    for name, tensor in reference.transformer.state_dict().items():
+        moved = (tensor - tried.before[name]).abs().max()
+        assert moved > 5e-4
+        assert (trained.tensors[name] - tensor).abs().max() < 0.02 * moved, name
+
+
+def test_the_original_keeps_the_dropout_of_its_base_also_within_attention(
+    trial: Try, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    base = make_base(tmp_path_factory.mktemp("wet"), dropout=0.25)
+    trainee = trial(ORIGINAL, base=base).trainee
+    rates = {module.p for module in trainee.model.modules() if isinstance(module, torch.nn.Dropout)}
+    assert rates == {0.25}
+    value = torch.ones(1, 2, 40, 16)
+    mixed = trainee.attend()(0, value, value, value)
+    assert (mixed == 0).any() or mixed.std() > 0  # without dropout, averages of ones are ones
+    assert mixed.mean() == pytest.approx(1.0, abs=0.1)
+
+
+def test_other_recipes_drop_nothing(trial: Try) -> None:
+    trainee = trial(STANDARD).trainee.model.train()
+    ids = torch.tensor([[1, 2, 3]])
+    assert torch.equal(trainee(ids), trainee(ids))
+
+
+@pytest.mark.parametrize("recipe", [ORIGINAL, STANDARD], ids=lambda recipe: recipe.name)
+def test_weights_do_not_decay(recipe: Recipe, trial: Try) -> None:
+    (group,) = trial(recipe).training.optimiser.param_groups
+    assert (group["weight_decay"], group["betas"], group["eps"]) == (0.0, (0.9, 0.999), 1e-8)
+
+
+# --- Adapters ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_adapter_starts_exactly_at_the_base_and_leaves_its_weights_alone(trial: Try) -> None:
+    tried = trial(STANDARD)
+    assert evaluate(tried.base.model, tried.held_out, tried.trainee.differences()) == tried.base_score
+    trained = tried.run()
+    for name, tensor in tried.base.model.state_dict().items():
+        assert torch.equal(tensor, tried.before[name])
+    assert len(trained.tensors) == 2 * 4 * 2
+    assert all(tensor.abs().max() > 0 for tensor in trained.tensors.values())
+    assert trained.score.loss < tried.base_score.loss - 0.1
+
+
+def test_the_checkpoint_of_an_adapter_speaks_as_it_was_trained(trial: Try, folder: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    from models.checkpoint import Checkpoint, write_checkpoint
+
+    tried = trial(replace(STANDARD, rank=3, alpha=12.0))
+    trained = tried.run()
+    made = tmp_path / "made"
+    made.mkdir()
+    save_file({name: tensor.contiguous() for name, tensor in trained.tensors.items()}, made / "adapter.safetensors")
+    write_checkpoint(made, Checkpoint("adapter", "tiny", tried.base.sha256, 3, 12.0))
+    voice = Voices("cpu", torch.float32, 2**30).get(str(folder), str(made))
+    assert evaluate(voice.model, tried.held_out, voice.low_rank) == trained.score
+
+
+def test_the_seed_decides_the_weights(trial: Try) -> None:
+    one, two = (trial(STANDARD).run().tensors for _ in range(2))
+    other = trial(replace(STANDARD, dropout=0.1)).run().tensors
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not any(torch.equal(one[name], other[name]) for name in one)
+
+
+# --- Rates, epochs ----------------------------------------------------------------------------------------------------
+
+
+def test_the_rate_warms_up_in_a_line_then_falls_by_half_a_cosine() -> None:
+    recipe = replace(STANDARD, warmup=0.1, learning_rate=1.0)
+    rates = [learning_rate(recipe, step, 100) for step in range(100)]
+    assert rates[:10] == pytest.approx([(step + 1) / 11 for step in range(10)])
+    assert rates[10] == 1.0
+    assert rates[55] == pytest.approx(0.5)
+    assert 0 < rates[99] < 0.001
+    assert learning_rate(recipe, 0, 1) == 1.0
+
+
+def test_the_held_out_part_is_scored_after_every_epoch(trial: Try) -> None:
+    tried = trial(STANDARD)
+    trained = tried.run()
+    scored = {step: loss for step, _, loss in tried.ticks if loss is not None}
+    assert tuple(scored) == tried.plan.epoch_ends
+    assert list(scored.values()) == trained.position.losses
+    assert [step for step, _, _ in tried.ticks] == list(range(1, len(tried.plan.batches) + 1))
+
+
+@pytest.mark.parametrize("method", ["adapter", "full"])
+@pytest.mark.parametrize("keep_best", [True, False])
+def test_keeping_the_best_ends_with_the_epoch_that_was_best(keep_best: bool, method: str, trial: Try) -> None:
+    recipe = replace(STANDARD, method=method, learning_rate=2e-2, epochs=6, keep_best=keep_best)  # type: ignore[arg-type]
+    tried = trial(recipe, sentences(12), held_out=[text.upper() for text in sentences(12)])
+    trained = tried.run()
+    losses = trained.position.losses
+    assert losses[-1] > min(losses) + 0.01  # the better it whispers, the worse it shouts
+    assert trained.score.loss == pytest.approx(min(losses) if keep_best else losses[-1], rel=1e-6)
+    assert evaluate(tried.base.model, tried.held_out, tried.trainee.differences()) == trained.score

@@ -1,0 +1,96 @@
+"""The bundled base can be made again: from the allowed lines only, resumable, and a plain GPT-2 at the end."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+import zstandard
+
+from models.engine.voices import load_base
+from training.engine import pretrain
+from training.engine.base import write_base, write_card
+from training.engine.pretrain import Settings
+from training.engine.text import GROUPS, make_tokenizer, read_sources, texts, tokenise
+
+SETTINGS = Settings(
+    vocab_size=300, n_layer=2, n_embd=32, n_head=2, n_positions=64, window=32, tokens=2048, batch_tokens=128, warmup=0.1
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five groups of forty lines; of books the first half is in copyright somewhere."""
+    rows = []
+    for group in GROUPS:
+        lines = [f"the {group} line number {number} says hello to the {number * 7 % 11} gulls" for number in range(40)]
+        packed = zstandard.ZstdCompressor().compress("".join(f"{line}\n" for line in lines).encode())
+        (tmp_path / f"{group}.txt.zst").write_bytes(packed)
+        first = 1
+        if group == "books":
+            rows.append(
+                f"| {group} | some/old | {'a' * 40} | CC0 **(US only: author died 1970)** | all | 0.1 | 20 | 1 | 20 |"
+            )
+            first = 21
+        rows.append(f"| {group} | some/{group} | {'b' * 40} | CC0 (LICENSE) | all | 0.1 | 40 | {first} | 40 |")
+    (tmp_path / "SOURCES.md").write_text("| group | repository |\n|---|---|\n" + "\n".join(rows), encoding="utf-8")
+    return tmp_path
+
+
+def test_lines_in_copyright_elsewhere_are_left_out(folder: Path) -> None:
+    chosen = list(texts(folder, seed=1))
+    assert len(chosen) == 4 * 40 + 20
+    assert next(line for line in chosen if "books line number" in line).startswith("the books line number 20 ")
+
+
+def test_a_killed_pre_training_goes_on_to_the_same_weights(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = make_tokenizer(folder, tmp_path / "tokenizer.json", SETTINGS.vocab_size, SETTINGS.seed)
+    train_ids, held_out = tokenise(folder, tokenizer, tmp_path, SETTINGS.seed)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "halves").mkdir()
+    whole = pretrain.train(train_ids, held_out, tmp_path / "whole", SETTINGS)
+
+    taken = pretrain.batch_at
+
+    def killed(ids: torch.Tensor, starts: dict[int, torch.Tensor], step: int, settings: Settings) -> torch.Tensor:
+        if step == 9:
+            raise KeyboardInterrupt
+        return taken(ids, starts, step, settings)
+
+    monkeypatch.setattr(pretrain, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(pretrain, "batch_at", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain.train(train_ids, held_out, tmp_path / "halves", SETTINGS)
+    monkeypatch.setattr(pretrain, "batch_at", taken)
+    resumed = pretrain.train(train_ids, held_out, tmp_path / "halves", SETTINGS)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
+
+
+def test_the_result_is_a_plain_gpt2_with_a_card_that_names_its_text(folder: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, GPT2LMHeadModel
+
+    tokenizer = make_tokenizer(folder, tmp_path / "tokenizer.json", SETTINGS.vocab_size, SETTINGS.seed)
+    train_ids, held_out = tokenise(folder, tokenizer, tmp_path, SETTINGS.seed)
+    model = pretrain.train(train_ids, held_out, tmp_path, SETTINGS).eval()
+    out = tmp_path / "base"
+    write_base(model, tmp_path / "tokenizer.json", out, asdict(SETTINGS))
+    write_card(out, model.config, read_sources((folder / "SOURCES.md").read_text()), SETTINGS.tokens, 1.5)
+
+    base = load_base(out)
+    ids = torch.tensor([[base.end, *AutoTokenizer.from_pretrained(out).encode("the gulls say hello")]])
+    theirs = GPT2LMHeadModel.from_pretrained(out, dtype=torch.float32).eval()(ids).logits
+    assert torch.allclose(base.model.logits(base.model(ids)), theirs, atol=1e-4)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "some/dialogue" in card
+    assert "some/old" not in card
+
+
+def test_without_text_it_says_so_and_touches_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        pretrain.main(["--text", str(tmp_path / "none"), "--out", str(tmp_path / "o"), "--work", str(tmp_path / "w")])
+    assert ended.value.code == 1
+    assert "no text to pre-train on" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+    assert not (tmp_path / "w").exists()

@@ -1,0 +1,107 @@
+"""A corpus is clean text, split by time, and nothing that is held out is trained on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.corpus import Corpus, Piece, build_corpus, read_corpus, write_corpus
+from training.recipe import recipe_named
+from training.timeline import Tweet
+
+MENDED, ORIGINAL = recipe_named("standard"), recipe_named("huggingtweets")
+
+
+def timeline(*texts: str) -> list[Tweet]:
+    return [Tweet(str(number), text, number, "jo") for number, text in enumerate(texts)]
+
+
+def numbered(count: int, what: str = "a small loaf of bread") -> list[str]:
+    return [f"{what} number {number}" for number in range(count)]
+
+
+def test_the_newest_tenth_is_held_out() -> None:
+    texts = numbered(40)
+    corpus = build_corpus({"jo": timeline(*texts)}, MENDED)
+    assert [piece.text for piece in corpus.train] == texts[:36]
+    assert [piece.text for piece in corpus.held_out] == texts[36:]
+
+
+def test_at_least_one_text_of_every_handle_is_held_out() -> None:
+    corpus = build_corpus(
+        {"jo": timeline(*numbered(3)), "al": timeline(*numbered(25, "my moth likes the lamp"))}, MENDED
+    )
+    assert [(piece.handle, piece.text[-1]) for piece in corpus.held_out] == [("jo", "2"), ("al", "3"), ("al", "4")]
+
+
+def test_duplicates_go_before_the_split_and_the_oldest_stays() -> None:
+    texts = numbered(20)
+    # The newest tweets repeat old ones: the held-out part must still be a tenth of the different texts.
+    corpus = build_corpus({"jo": timeline(*texts, *texts[:10], texts[0] + " https://t.co/abc")}, MENDED)
+    assert [piece.text for piece in corpus.train] == texts[:18]
+    assert [piece.text for piece in corpus.held_out] == texts[18:]
+
+
+def test_the_original_keeps_duplicates_but_none_of_what_is_held_out() -> None:
+    texts = numbered(20)
+    corpus = build_corpus({"jo": timeline(*texts, *texts[:3], texts[19])}, ORIGINAL)
+    assert [piece.text for piece in corpus.train] == texts[:18] + texts[:3]
+    assert [piece.text for piece in corpus.held_out] == texts[18:]
+    assert (corpus.tweets("jo"), corpus.different("jo")) == (23, 20)
+    assert corpus.characters("jo") == sum(len(text) for text in (*texts, *texts[:3]))
+
+
+TEXTS = st.lists(st.sampled_from([*numbered(12), "too short", "see https://t.co/x", "@al hello to you my friend"]))
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(jo=TEXTS, al=TEXTS, recipe=st.sampled_from([MENDED, ORIGINAL]))
+def test_no_held_out_text_is_trained_on_as_whoevers_it_is(jo: list[str], al: list[str], recipe: object) -> None:
+    corpus = build_corpus({"jo": timeline(*jo), "al": timeline(*al)}, recipe)  # type: ignore[arg-type]
+    assert not {piece.text for piece in corpus.train} & {piece.text for piece in corpus.held_out}
+    assert {piece.text for piece in corpus.held_out} or not corpus.train
+
+
+def test_each_recipe_cleans_its_own_way() -> None:
+    tweets = timeline(*numbered(10), "&quot;tea&quot; and toast\nfor two https://t.co/x", "今日はとてもいい天気ですね")
+    mended = build_corpus({"jo": tweets}, replace(MENDED, held_out=0.2))
+    original = build_corpus({"jo": tweets}, replace(ORIGINAL, held_out=0.1))
+    assert [piece.text for piece in mended.held_out] == ['"tea" and toast\nfor two', "今日はとてもいい天気ですね"]
+    assert [piece.text for piece in original.held_out] == ["&quot;tea&quot; and toast for two"]
+
+
+PIECES = st.lists(st.builds(Piece, st.sampled_from(["jo", "al"]), st.text()), max_size=6).map(tuple)
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(st.builds(Corpus, PIECES, PIECES))
+def test_a_corpus_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFactory, corpus: Corpus) -> None:
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(corpus, folder)
+    assert read_corpus(folder) == corpus
+
+
+def test_line_ends_of_every_kind_survive_within_a_text(tmp_path: Path) -> None:
+    texts = [f"one{end}two" for end in ("\n", "\r", "\r\n", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\0")]
+    corpus = Corpus(tuple(Piece("jo", text) for text in texts), (Piece("jo", "🦊 \u2028"),))
+    write_corpus(corpus, tmp_path)
+    assert read_corpus(tmp_path) == corpus
+
+
+def test_the_fingerprint_changes_with_any_text_place_part_or_handle() -> None:
+    one, two, three = Piece("jo", "one"), Piece("jo", "two"), Piece("jo", "three")
+    corpora = [
+        Corpus((one, two), (three,)),
+        Corpus((two, one), (three,)),
+        Corpus((one,), (two, three)),
+        Corpus((one, two, three), ()),
+        Corpus((one, Piece("jo", "two ")), (three,)),
+        Corpus((one, Piece("al", "two")), (three,)),
+        Corpus((one, two), (Piece("jo", "Three"),)),
+        Corpus((one, two, two), (three,)),
+        Corpus((Piece("jo", 'one"], ["jo", "two'),), (three,)),
+    ]
+    assert len({corpus.fingerprint for corpus in corpora}) == len(corpora)
+    assert Corpus((one, two), (three,)).fingerprint == corpora[0].fingerprint

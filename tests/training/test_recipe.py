@@ -1,0 +1,59 @@
+"""The presets, by name."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from training.recipe import PRESETS, STANDARD, Recipe, recipe_named
+
+
+def test_a_preset_is_found_by_its_own_name() -> None:
+    assert set(PRESETS) == {"quick", "standard", "thorough", "huggingtweets"}
+    for name in PRESETS:
+        assert recipe_named(name).name == name
+
+
+def test_quick_and_thorough_are_standard_but_for_their_length() -> None:
+    quick, thorough = recipe_named("quick"), recipe_named("thorough")
+    assert quick.epochs < STANDARD.epochs < thorough.epochs
+    for other in (quick, thorough):
+        assert replace(other, name="standard", epochs=STANDARD.epochs) == STANDARD
+
+
+@pytest.mark.parametrize("name", ["quick", "standard", "thorough"])
+def test_full_trains_all_weights_more_gently(name: str) -> None:
+    full, preset = recipe_named(f"{name}-full"), recipe_named(name)
+    assert (full.name, full.method, full.rank) == (f"{name}-full", "full", 0)
+    assert full.learning_rate < preset.learning_rate
+    changed = {key for key, value in asdict(full).items() if asdict(preset)[key] != value}
+    assert changed == {"name", "method", "rank", "alpha", "learning_rate"}
+
+
+@pytest.mark.parametrize("name", ["", "-full", "slow", "Standard", "standard-full-full"])
+def test_an_unknown_name_is_a_key_error(name: str) -> None:
+    with pytest.raises(KeyError):
+        recipe_named(name)
+
+
+def test_huggingtweets_has_the_numbers_of_the_original() -> None:
+    assert recipe_named("huggingtweets") == Recipe(
+        "huggingtweets",
+        method="full",
+        rank=0,
+        alpha=0.0,
+        layout="blocks",
+        cleaning="huggingtweets",
+        remove_duplicates=False,
+        held_out=0.1,
+        epochs=4,
+        batch_tokens=1024,
+        learning_rate=1.372e-4,
+        warmup=0.0,
+        weight_decay=0.0,
+        betas=(0.9, 0.999),
+        epsilon=1e-8,
+        clip=1.0,
+        dropout=None,
+        bf16=False,
+        keep_best=False,
+    )
