@@ -20,11 +20,11 @@ def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
         tokenizer = Tokenizer.from_file(str(whole))
         tokenizer.no_padding()
         tokenizer.no_truncation()
-    tokenizer.encode_special_tokens = True  # who types <|endoftext|> has typed thirteen characters, not an end
     else:
         pair = ByteLevelBPETokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
         pair.add_special_tokens([END_OF_TEXT])
         tokenizer = pair._tokenizer
+    tokenizer.encode_special_tokens = True  # who types <|endoftext|> has typed thirteen characters, not an end
     end = tokenizer.token_to_id(END_OF_TEXT)
     if end is None:
         raise ValueError(f"the tokenizer in {folder} has no {END_OF_TEXT} token")
