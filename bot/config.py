@@ -49,7 +49,7 @@ class TrainingSettings(_Frozen):
 class SamplingSettings(_Frozen):
     """How texts are drawn unless a command says otherwise."""
 
-    temperature: float = Field(default=1.0, gt=0, le=10, description="a number above 0, at most 10")
+    temperature: float = Field(default=0.8, gt=0, le=10, description="a number above 0, at most 10")
     top_p: float = Field(default=0.95, gt=0, le=1, description="a number above 0, at most 1")
     top_k: int = Field(default=0, ge=0, le=1_000_000, description="a whole number from 0 (no limit) to 1000000")
     max_tokens: int = Field(default=100, ge=1, le=1024, description="a whole number from 1 to 1024")

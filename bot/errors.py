@@ -95,7 +95,7 @@ class TrainingInterrupted(MockingbirdError):
 
 
 class TrainingFailed(MockingbirdError):
-    """The training failed: {reason}"""
+    """The training failed: {reason}."""
 
 
 # Models and imitation

@@ -112,7 +112,7 @@ class Shell:
     def good(self, *arguments: str | Path) -> Any:
         """Runs a command with --json that must succeed, and returns its object."""
         said = self(*arguments, "--json")
-        assert said.status == 0, said
+        assert (said.status, said.out.count("\n")) == (0, 1), said
         return said.json
 
     @staticmethod

@@ -13,15 +13,15 @@ class Recipe:
 
     name: str
     method: Literal["adapter", "full"] = "adapter"
-    rank: int = 16
-    alpha: float = 32.0
+    rank: int = 32
+    alpha: float = 64.0
     layout: Literal["rows", "blocks"] = "rows"
     cleaning: Literal["mended", "huggingtweets"] = "mended"
     remove_duplicates: bool = True
     held_out: float = 0.1  # the newest share of the tweets
     epochs: int = 4
     batch_tokens: int = 1024  # of one step, padding included; the block's length for `blocks`
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     warmup: float = 0.05  # share of the steps
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
@@ -36,9 +36,9 @@ STANDARD = Recipe("standard")
 PRESETS = {
     recipe.name: recipe
     for recipe in (
-        replace(STANDARD, name="quick", epochs=2),
+        replace(STANDARD, name="quick", epochs=2, batch_tokens=512, learning_rate=5e-3),
         STANDARD,
-        replace(STANDARD, name="thorough", epochs=8),
+        replace(STANDARD, name="thorough", epochs=8, learning_rate=2e-3),
         # To the letter what the original notebook did: design facts in docs/huggingtweets.md.
         Recipe(
             "huggingtweets",
@@ -65,5 +65,5 @@ def recipe_named(name: str) -> Recipe:
     """The preset of that name; raises KeyError."""
     preset = PRESETS[name.removesuffix(FULL)]
     if name.endswith(FULL) and preset.method == "adapter":
-        return replace(preset, name=name, method="full", rank=0, alpha=0.0, learning_rate=preset.learning_rate / 4)
+        return replace(preset, name=name, method="full", rank=0, alpha=0.0, learning_rate=preset.learning_rate / 3)
     return preset

@@ -69,9 +69,9 @@ def candidate(text: Candidate) -> str:
 
 
 def entry(post: FeedEntry) -> str:
-    """A post of the local feed."""
+    """A post of the local feed, its further lines indented, so that none of them looks like a post of its own."""
     when = datetime.fromtimestamp(post.posted_at / 1000).strftime("%H:%M:%S")
-    return f"{when}  @{post.author}  {post.text}"
+    return f"{when}  @{post.author}  " + post.text.replace("\n", "\n    ")
 
 
 def moment(instant: int, zone: str) -> str:

@@ -225,7 +225,7 @@ async def test_a_job_that_failed_is_not_tried_again_by_itself(database: Database
     with pytest.raises(TrainingFailed):
         await do(database, config, ending(TrainingFailed(reason="a bug")), job)
     failed = await state(database, job)
-    assert (failed.state, failed.error) == (JobState.FAILED, "The training failed: a bug")
+    assert (failed.state, failed.error) == (JobState.FAILED, "The training failed: a bug.")
     assert await database.run(jobs.waiting) == []
 
 

@@ -1,10 +1,9 @@
-"""The trainer's ends: done, interrupted and to be gone on with, failed for good, or out of room."""
+"""The trainer's ends: done, interrupted and to be gone on with, or failed for good."""
 
 import asyncio
 import itertools
 import json
 import os
-import resource
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bot.errors import DiskFull, TrainingFailed, TrainingInterrupted
+from bot.errors import TrainingFailed, TrainingInterrupted
 from bot.pool.trainer import train
 from models.wire import Progress
 from tests.command import children, tweets_of
@@ -110,17 +109,3 @@ async def test_a_trainer_that_fails_says_why(tiny_base: Path, tmp_path: Path) ->
     folder = begun(tmp_path / "1", tiny_base, base_folder=str(tmp_path / "nowhere"))
     with pytest.raises(TrainingFailed, match=r"nowhere.*all of it stands in .*trainer\.log"):
         await asyncio.wait_for(train(folder, lambda progress: None), LONGEST)
-
-
-async def test_a_trainer_without_room_is_a_full_disk_and_the_run_can_go_on(tiny_base: Path, tmp_path: Path) -> None:
-    folder = begun(tmp_path / "1", tiny_base)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))  # an adapter is larger
-    try:
-        with pytest.raises(DiskFull):
-            await asyncio.wait_for(train(folder, lambda progress: None), LONGEST)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert run.results(folder) is None
-    await asyncio.wait_for(train(folder, lambda progress: None), LONGEST)
-    assert run.results(folder) is not None
