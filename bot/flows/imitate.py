@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,9 @@ from models.sampling import Sampling
 from models.wire import Done
 from training import run
 from training.corpus import read_corpus
+
+# A byte-level model can write what moves a terminal's cursor or rings its bell; no tweet holds such.
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Imitator:
             for number, done in zip(seeds, await together(self.pool, wishes), strict=True):
                 # What is left of a prompt that was cut may begin with a blank, and a text does not.
                 shown, cut = done.prompt.lstrip(), done.cut_tokens > 0
-                text = (shown + done.text).strip()
+                text = (shown + CONTROL.sub("", done.text)).strip()
                 candidate = Candidate(text, number, self.moderator.judge(text, shown, index))
                 (accepted if candidate.verdict.accepted else refused).append(candidate)
         return Imitation(persona, checkpoint.parent.name, shown, cut, tuple((accepted + refused)[:n]))

@@ -1,8 +1,10 @@
 """A persona writes what moderation accepts; seeds explain every text; damage is told with what to do about it."""
 
 import shutil
+import unicodedata
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,14 @@ async def test_the_same_seed_gives_the_same_texts_each_to_be_had_alone(data: Pat
         for candidate in several.candidates[1::2]:
             alone = await app.imitator.imitate(PERSONA, "the gull", 1, candidate.seed, app.sampling)
             assert alone.candidates == (candidate,)
+
+
+async def test_no_text_holds_what_would_move_a_cursor_or_ring_a_bell(data: Path, environ: dict[str, str]) -> None:
+    async with opened(data, environ) as app:
+        done = await app.imitator.imitate(PERSONA, "", 24, 7, replace(app.sampling, temperature=2.0))
+    written = {character for candidate in done.candidates for character in candidate.text}
+    assert len(written) > 50
+    assert {character for character in written - {"\n"} if unicodedata.category(character) == "Cc"} == set()
 
 
 async def test_refused_candidates_are_replaced_by_later_seeds(

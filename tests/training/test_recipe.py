@@ -13,11 +13,13 @@ def test_a_preset_is_found_by_its_own_name() -> None:
         assert recipe_named(name).name == name
 
 
-def test_quick_and_thorough_are_standard_but_for_their_length() -> None:
+def test_quick_and_thorough_are_standard_but_for_their_pace() -> None:
     quick, thorough = recipe_named("quick"), recipe_named("thorough")
     assert quick.epochs < STANDARD.epochs < thorough.epochs
+    assert quick.learning_rate > STANDARD.learning_rate > thorough.learning_rate
+    pace = {name: getattr(STANDARD, name) for name in ("name", "epochs", "learning_rate", "batch_tokens")}
     for other in (quick, thorough):
-        assert replace(other, name="standard", epochs=STANDARD.epochs) == STANDARD
+        assert replace(other, **pace) == STANDARD
 
 
 @pytest.mark.parametrize("name", ["quick", "standard", "thorough"])
