@@ -17,7 +17,7 @@ from bot.cli import demo, show
 from bot.cli.signals import stop_on_signals
 from bot.config import load_config
 from bot.domain import FeedEntry
-from bot.errors import NothingAcceptable
+from bot.errors import NothingAcceptable, PromptRefused
 from bot.flows import ingest, schedule, train
 from bot.flows.train import Trained
 from bot.store import personas
@@ -149,6 +149,8 @@ async def list_personas(app: App, asked: argparse.Namespace) -> None:
 
 async def add_schedule(app: App, asked: argparse.Namespace) -> None:
     rule = clock.rule_from(asked.every, asked.cron)
+    if not (verdict := app.moderator.judge_prompt(asked.prompt)).accepted:
+        raise PromptRefused(reasons=", ".join(verdict.reasons))
     added, times = await schedule.add(app.database, asked.persona, rule, asked.tz, asked.prompt, clock.now_ms())
     if asked.json:
         show.as_json(

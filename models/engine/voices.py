@@ -17,7 +17,7 @@ from models.engine.tokenizer import load_tokenizer
 
 
 class BaseProblem(ValueError):
-    """A base folder that cannot be loaded, or that is not the one a checkpoint was trained on."""
+    """A base folder that cannot be loaded."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Voices:
             return Voice(whole.model, whole.tokenizer, whole.end, 0, {}, size)
         held = self._base(str(base))
         if held.sha256 != checkpoint.base_sha256:
-            raise BaseProblem(f"the adapter was trained on another version of {checkpoint.base}")
+            raise DamagedCheckpoint(f"it was trained on another version of the base {checkpoint.base}")
         try:
             pairs = read_low_rank(folder, checkpoint)
         except Exception as error:  # safetensors has no base class for what it raises
