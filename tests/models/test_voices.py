@@ -54,7 +54,7 @@ def test_adapters_of_one_base_share_its_weights_and_no_adapter_means_the_base(ba
 def test_an_adapter_of_another_base_is_refused(base: Path, tmp_path: Path) -> None:
     other = make_base(tmp_path / "other", seed=1)
     adapter = make_adapter(tmp_path / "adapter", other)
-    with pytest.raises(DamagedCheckpoint, match="another version of tiny"):
+    with pytest.raises(DamagedCheckpoint, match="another version of the base tiny"):
         voices().get(str(base), str(adapter))
 
 
