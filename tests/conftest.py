@@ -1,8 +1,13 @@
 """The fixtures of all tests: see command.py for the command line as a process, factories.py for tiny models."""
 
 import os
+import signal
 
 # Before torch is loaded: threads that wait by spinning starve whoever else computes on these cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# A shell starts what runs in the background with Ctrl-C ignored, and children inherit that; the commands that the tests
+# start are to be interrupted.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.command"]

@@ -219,7 +219,7 @@ def test_the_held_out_part_is_scored_after_every_epoch(trial: Try) -> None:
 @pytest.mark.parametrize("method", ["adapter", "full"])
 @pytest.mark.parametrize("keep_best", [True, False])
 def test_keeping_the_best_ends_with_the_epoch_that_was_best(keep_best: bool, method: str, trial: Try) -> None:
-    recipe = replace(STANDARD, method=method, learning_rate=2e-2, epochs=6, keep_best=keep_best)  # type: ignore[arg-type]
+    recipe = replace(STANDARD, method=method, rank=16, alpha=32.0, learning_rate=2e-2, epochs=6, keep_best=keep_best)  # type: ignore[arg-type]
     tried = trial(recipe, sentences(12), held_out=[text.upper() for text in sentences(12)])
     trained = tried.run()
     losses = trained.position.losses
