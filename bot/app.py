@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +16,10 @@ from bot.errors import MockingbirdError, NothingAcceptable, TrainingInterrupted
 from bot.flows.deliver import deliver_due
 from bot.flows.fire import FireReport, Spoken, fire_due
 from bot.flows.imitate import Imitator
-from bot.flows.train import Trained, carry_out
+from bot.flows.train import Trained, Warn, carry_out
 from bot.moderation import Moderator
 from bot.platforms.local.poster import LocalPoster
+from bot.pool.child import cores
 from bot.pool.local import LocalPool, WorkerSettings
 from bot.pool.protocol import Tell
 from bot.pool.trainer import train
@@ -42,10 +42,9 @@ class App:
         self.moderator = Moderator.of(config.moderation)
         self.token = secret(config.hub.token_env, environ)
         self.database = Database(data)
-        cores = len(os.sched_getaffinity(0))
         worker = WorkerSettings(
             device=config.model.device,
-            threads=config.model.threads or max(1, cores - 1),
+            threads=config.model.threads or max(1, cores() - 1),
             budget_mb=config.model.adapters_mb,
             max_batch=config.model.max_batch,
             max_waiting=config.pool.max_waiting,
@@ -53,8 +52,9 @@ class App:
             log=data / "logs" / "worker.log",
         )
         self.pool = LocalPool(worker)
+        at_once = min(config.model.max_batch, config.pool.max_waiting)
         self.imitator = Imitator(
-            self.database, self.pool, self.moderator, self.find_base, config.sampling.tries, worker.log
+            self.database, self.pool, self.moderator, self.find_base, config.sampling.tries, at_once, worker.log
         )
 
     async def __aenter__(self) -> Self:
@@ -76,9 +76,9 @@ class App:
         chosen = self.config.sampling
         return Sampling(chosen.temperature, chosen.top_p, chosen.top_k, chosen.max_tokens)
 
-    async def carry_out(self, job: Job, tell: Tell) -> Trained:
+    async def carry_out(self, job: Job, tell: Tell, warn: Warn) -> Trained:
         """Does one training."""
-        return await carry_out(self.database, self.config, self.find_base, train, job, tell)
+        return await carry_out(self.database, self.config, self.find_base, train, job, tell, warn)
 
     async def run(self, on_post: Callable[[FeedEntry], None], stop: asyncio.Event) -> None:
         """The long-running bot: fires schedules, delivers the outbox and does queued trainings until `stop` is set."""
@@ -131,7 +131,7 @@ class App:
                 await asyncio.sleep(JOBS_EVERY_S)
                 continue
             try:
-                trained = await self.carry_out(job, lambda progress: None)
+                trained = await self.carry_out(job, lambda progress: None, log.warning)
                 log.info("training done", extra={"persona": trained.persona.slug, "run": trained.run_id})
             except TrainingInterrupted as error:
                 interruptions[job.id] = interruptions.get(job.id, 0) + 1

@@ -76,7 +76,7 @@ class PoolSettings(_Frozen):
 class ScheduleSettings(_Frozen):
     """What becomes of occurrences that come late."""
 
-    max_late_minutes: int = Field(default=120, ge=0, le=525_600, description="a whole number from 0 to 525600 (a year)")
+    max_late_minutes: int = Field(default=120, ge=1, le=525_600, description="a whole number from 1 to 525600 (a year)")
 
 
 class HubSettings(_Frozen):

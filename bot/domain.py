@@ -41,20 +41,6 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One attempt at training; what it holds on disk lies in a folder named by its id."""
-
-    id: int
-    persona_id: int
-    recipe: str
-    seed: int
-    fingerprint: str  # of the corpus
-    results: Mapping[str, Any] | None  # None until it finished
-    created_at: int
-    finished_at: int | None
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What moderation said of a text, with its reasons for refusing."""
 

@@ -115,7 +115,7 @@ class PromptRefused(MockingbirdError):
 
 
 class NothingAcceptable(MockingbirdError):
-    """Moderation refused every text of {persona} ({reasons}): try another prompt, or a lower temperature."""
+    """Moderation refused every text of {persona} ({reasons}): try another prompt, or another seed."""
 
 
 class WorkerUnavailable(MockingbirdError):

@@ -35,7 +35,9 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Verifies the folder against its manifest and reads checkpoint.json; raises DamagedCheckpoint."""
-    verify(folder)
+    listed = verify(folder)
+    if "checkpoint.json" not in listed or not any(name.endswith(".safetensors") for name in listed):
+        raise DamagedCheckpoint("its manifest names no weights, or not checkpoint.json")
     try:
         raw: dict[str, Any] = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
         return Checkpoint(**raw)
@@ -56,8 +58,8 @@ def write_manifest(folder: Path) -> None:
     sync(folder)
 
 
-def verify(folder: Path) -> None:
-    """Raises DamagedCheckpoint unless every file named by the manifest is there, whole and unchanged."""
+def verify(folder: Path) -> frozenset[str]:
+    """The names in the manifest; raises DamagedCheckpoint unless each is there, whole and unchanged."""
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
         listed = [(name, facts["bytes"], facts["sha256"]) for name, facts in files.items()]
@@ -69,6 +71,7 @@ def verify(folder: Path) -> None:
             raise DamagedCheckpoint(f"{name} is missing")
         if path.stat().st_size != size or sha256(path) != digest:
             raise DamagedCheckpoint(f"{name} has changed since it was written")
+    return frozenset(name for name, _, _ in listed)
 
 
 def publish(fresh: Path, final: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import logging
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -273,6 +274,15 @@ async def test_the_alarm_rings_regularly_even_if_nobody_sets_it_or_the_ringing_f
     rung = len(bell.at)
     await asyncio.sleep(0.25)
     assert len(bell.at) == rung
+
+
+async def test_a_ringing_that_succeeds_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    alarm = clock.Alarm(Bell().ring, longest_s=0.05)
+    alarm.start()
+    await asyncio.sleep(0.2)
+    await alarm.stop()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("apscheduler")] == []
 
 
 async def test_what_becomes_due_during_a_ringing_rings_right_after_it() -> None:

@@ -173,6 +173,7 @@ def test_an_unknown_name_is_told_with_the_nearest_known_one_or_the_list(
         ("moderation", "max_length = 0", "0"),
         ("pool", "hang_seconds = 0", "0"),
         ("schedule", "max_late_minutes = []", "[]"),
+        ("schedule", "max_late_minutes = 0", "0"),
     ],
 )
 def test_a_refused_value_is_told_with_its_setting_and_what_is_expected(

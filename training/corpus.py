@@ -23,7 +23,8 @@ class Piece:
 
 @dataclass(frozen=True)
 class Corpus:
-    """What is trained on and what is held out, oldest first within each handle."""
+    """What is trained on and what is held out, oldest first within each handle. Each different text of a handle stands
+    in one of the two, so the counts are those of what the person has, whatever else is in the mix."""
 
     train: tuple[Piece, ...]
     held_out: tuple[Piece, ...]
@@ -49,16 +50,25 @@ class Corpus:
 
 
 def build_corpus(timelines: Mapping[str, Sequence[Tweet]], recipe: Recipe) -> Corpus:
-    """`timelines` holds, by handle, the tweets without retweets, oldest first."""
+    """`timelines` holds, by handle, the tweets without retweets, oldest first.
+
+    The newest tenth of each handle's different texts is held out, but for those that stand among the older ones of
+    another: people rename accounts and import both archives, and neither handle may be left with nothing to learn
+    from. What is held out is trained on as nobody's. If that leaves nothing (each one's newest are old to another),
+    one text is held out, of all who have it. So a handle of three different texts or more always has one to train on.
+    """
     usable = {handle: usable_texts(tweets, recipe) for handle, tweets in timelines.items()}
-    held_out: list[Piece] = []
-    for handle, texts in usable.items():
-        distinct = list(dict.fromkeys(texts))
-        newest = distinct[len(distinct) - max(1, int(len(distinct) * recipe.held_out)) :]
-        held_out += [Piece(handle, text) for text in newest]
+    distinct = {handle: list(dict.fromkeys(texts)) for handle, texts in usable.items()}
+    newest: list[str] = []
+    older: set[str] = set()
+    for texts in distinct.values():
+        border = len(texts) - max(1, int(len(texts) * recipe.held_out)) if texts else 0
+        newest += texts[border:]
+        older.update(texts[:border])
     # A held-out text that was trained on, as another handle's too, would measure memory, not voice.
-    kept_back = {piece.text for piece in held_out}
+    kept_back = set(newest) - older or set(newest[-1:])
     train = [Piece(handle, text) for handle, texts in usable.items() for text in texts if text not in kept_back]
+    held_out = [Piece(handle, text) for handle, texts in distinct.items() for text in texts if text in kept_back]
     return Corpus(tuple(train), tuple(held_out))
 
 

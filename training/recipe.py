@@ -31,6 +31,11 @@ class Recipe:
     bf16: bool = True  # where the processor multiplies it itself
     keep_best: bool = True  # ends with the weights of the epoch that was best on the held-out part
 
+    @property
+    def takes_weights(self) -> bool:
+        """Whether the handles of a mix can have unequal shares: `blocks` repeats every one up to the largest."""
+        return self.layout == "rows"
+
 
 STANDARD = Recipe("standard")
 PRESETS = {

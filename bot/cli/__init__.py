@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -21,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0; 1 a person's error, one sentence on standard error; 2 usage; 3 the data directory is in use."""
     began = time.monotonic()
     asked = parse(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter shows its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         asyncio.run(do(asked, began))
     except MockingbirdError as error:

@@ -13,7 +13,17 @@ RECIPES = ("quick", "standard", "thorough", "huggingtweets")
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Exits with 2 and a usage line when they make no sense. `verb` is the verb, `part` that of `schedule`."""
-    asked = make_parser().parse_args(arguments)
+    parser = make_parser()
+    asked, left = parser.parse_known_args(arguments)
+    # argparse has no room for a positional argument behind an option that follows another positional one.
+    if left and not any(word.startswith("-") for word in left):
+        if asked.verb == "train":
+            asked.handles, left = asked.handles + left, []
+        elif asked.verb == "imitate" and not asked.prompt and len(left) == 1:
+            asked.prompt, left = left[0], []
+    if left:
+        quoted = "; put the prompt in quotes" if asked.verb == "imitate" else ""
+        parser.error(f"unrecognized arguments: {' '.join(left)}{quoted}")
     for name in ("data", "config"):
         setattr(asked, name, getattr(asked, name, None))
     asked.json = getattr(asked, "json", False)
@@ -69,7 +79,11 @@ def add_import(verb: argparse.ArgumentParser) -> None:
 def add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("handles", nargs="+", type=text, metavar="HANDLE")
     verb.add_argument("--weights", type=weights, metavar="2,1", help="the handles' shares of a mix")
-    verb.add_argument("--recipe", choices=RECIPES, help="how to train (default: [training] recipe)")
+    verb.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        help="quick takes half as long as standard, thorough twice; huggingtweets is the original",
+    )
     verb.add_argument("--full", action="store_true", help="train all weights instead of an adapter")
     verb.add_argument("--seed", type=whole, help="the same seed, text and threads give the same weights")
 

@@ -44,6 +44,7 @@ async def show_all(
                     tell(show.candidate(candidate))
                 candidates += rows(done)
             posts = await post(app, [found.persona.slug for found in trained], tell, once)
+    tell("\nNow somebody real, who agreed to it: README.md says how, under Your own persona.")
     if as_json:
         show.as_json(
             {
@@ -77,12 +78,8 @@ async def learn(app: App, handles: tuple[str, ...] | list[str], tell: Any) -> tr
     )
     job = await train.request(app.database, handles, RECIPE, None, SEED, clock.now_ms())
     with show.training_bar(name) as bar:
-        trained = await app.carry_out(job, bar)
-    results = trained.results
-    tell(
-        f"  {results['train_seconds']:.0f} s; bits per byte on tweets it never saw: "
-        f"{results['base_heldout_bits_per_byte']:.2f} before, {results['heldout_bits_per_byte']:.2f} after"
-    )
+        trained = await app.carry_out(job, bar, tell)
+    tell(f"  {trained.results['train_seconds']:.0f} s; {show.gain(trained.results)}")
     return trained
 
 
@@ -97,8 +94,10 @@ async def post(app: App, personas: list[str], tell: Any, once: bool) -> list[Fee
     """Lets every persona speak on a schedule, until Ctrl-C or, with `once`, until each has spoken."""
     stop = stop_on_signals()
     posts: list[FeedEntry] = []
+    numbers: list[int] = []
     for index, persona in enumerate(personas):
-        await schedule.add(app.database, persona, EVERY, "UTC", "", clock.now_ms() - index)
+        added, _ = await schedule.add(app.database, app.moderator, persona, EVERY, "UTC", "", clock.now_ms() - index)
+        numbers.append(added.id)
 
     def on_post(entry: FeedEntry) -> None:
         posts.append(entry)
@@ -107,5 +106,9 @@ async def post(app: App, personas: list[str], tell: Any, once: bool) -> list[Fee
             stop.set()
 
     tell("\nThe local feed, where they now post by themselves" + (":" if once else " (Ctrl-C ends it):"))
-    await app.run(on_post, stop)
+    try:
+        await app.run(on_post, stop)
+    finally:
+        for number in numbers:
+            await schedule.remove(app.database, number, clock.now_ms())
     return posts

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
@@ -53,12 +54,19 @@ def training_bar(title: str) -> Iterator[Callable[[wire.Progress], None]]:
                 completed=progress.step,
                 total=progress.steps,
                 loss=f"{progress.loss:.2f}",
-                left=f"{progress.eta_seconds:.0f} s left",
+                left=f"{progress.eta_seconds:.0f} s left" if progress.eta_seconds else "",
             )
             if progress.heldout_loss is not None:
                 bar.update(task, held_out=f"{progress.heldout_loss:.2f}")
 
         yield tell
+
+
+def gain(results: Mapping[str, Any]) -> str:
+    """What a training achieved, in the one unit in which models with other tokenizers can be compared."""
+    figures = (results["base_heldout_bits_per_byte"], results["heldout_bits_per_byte"])
+    before, after = ("no number" if figure is None else f"{figure:.2f}" for figure in figures)
+    return f"bits per byte on tweets it never saw (less is better): {before} before, {after} after"
 
 
 def candidate(text: Candidate) -> str:

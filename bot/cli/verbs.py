@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import random
 import sys
 import time
@@ -17,7 +18,7 @@ from bot.cli import demo, show
 from bot.cli.signals import stop_on_signals
 from bot.config import load_config
 from bot.domain import FeedEntry
-from bot.errors import NothingAcceptable, PromptRefused
+from bot.errors import NothingAcceptable
 from bot.flows import ingest, schedule, train
 from bot.flows.train import Trained
 from bot.store import personas
@@ -29,10 +30,11 @@ Verb = Callable[[App, argparse.Namespace], Awaitable[None]]
 async def do(asked: argparse.Namespace, environ: Mapping[str, str], began: float) -> None:
     """Does one verb; `began` is when the command started, by the monotonic clock."""
     asked.began = began
-    log.setup("INFO" if asked.verb == "run" else "ERROR", sys.stderr)
+    log.setup("INFO" if asked.verb == "run" else "CRITICAL", sys.stderr)
     config = load_config(asked.config, environ)
     if asked.verb == "demo":
-        await demo.show_all(config, asked.data, environ, once=asked.once, as_json=asked.json, began=began)
+        chosen = data_folder(asked.data, environ) if asked.data or environ.get("MOCKINGBIRD_DATA") else None
+        await demo.show_all(config, chosen, environ, once=asked.once, as_json=asked.json, began=began)
         return
     verb = VERBS[f"{asked.verb} {asked.part}" if asked.verb == "schedule" else asked.verb]
     async with App(config, data_folder(asked.data, environ), environ) as app:
@@ -64,17 +66,21 @@ async def import_file(app: App, asked: argparse.Namespace) -> None:
 async def train_persona(app: App, asked: argparse.Namespace) -> None:
     recipe = (asked.recipe or app.config.training.recipe) + (FULL if asked.full else "")
     job = await train.request(app.database, asked.handles, recipe, asked.weights, asked.seed, clock.now_ms())
-    with show.training_bar(" + ".join(asked.handles)) as tell:
-        trained = await app.carry_out(job, tell)
-    for warning in trained.warnings:
-        show.note(warning)
+    if job.run_id is not None:
+        show.note(f"Going on with run {job.run_id}, which was interrupted.")
+    try:
+        with show.training_bar(" + ".join(asked.handles)) as tell:
+            trained = await app.carry_out(job, tell, show.note)
+    except asyncio.CancelledError:
+        show.note("Stopped; the same command goes on where it stopped.")
+        raise
     report = training_report(trained, time.monotonic() - asked.began)
     if asked.json:
         show.as_json(report)
         return
     show.say(
-        f"{trained.persona.slug}: run {trained.run_id} took {report['train_seconds']:.0f} s; held-out loss "
-        f"{report['heldout_loss']:.3f} (the base's: {report['base_heldout_loss']:.3f})"
+        f"{trained.persona.slug}: run {trained.run_id} took {report['train_seconds']:.0f} s; "
+        f"{show.gain(trained.results)}"
     )
     if trained.promoted:
         show.say(f"Now try: mockingbird imitate {trained.persona.slug}")
@@ -140,6 +146,8 @@ async def imitate(app: App, asked: argparse.Namespace) -> None:
 
 async def list_personas(app: App, asked: argparse.Namespace) -> None:
     held = await app.database.run(personas.every)
+    if not held:
+        show.note("No personas yet: import somebody's tweets, then train.")
     if asked.json:
         show.as_json({"personas": [asdict(persona) for persona in held]})
         return
@@ -149,9 +157,9 @@ async def list_personas(app: App, asked: argparse.Namespace) -> None:
 
 async def add_schedule(app: App, asked: argparse.Namespace) -> None:
     rule = clock.rule_from(asked.every, asked.cron)
-    if not (verdict := app.moderator.judge_prompt(asked.prompt)).accepted:
-        raise PromptRefused(reasons=", ".join(verdict.reasons))
-    added, times = await schedule.add(app.database, asked.persona, rule, asked.tz, asked.prompt, clock.now_ms())
+    added, times = await schedule.add(
+        app.database, app.moderator, asked.persona, rule, asked.tz, asked.prompt, clock.now_ms()
+    )
     if asked.json:
         show.as_json(
             {**schedule_facts(added.id, asked.persona, rule, asked.tz), "next": [show.iso(at) for at in times]}
@@ -164,6 +172,8 @@ async def add_schedule(app: App, asked: argparse.Namespace) -> None:
 
 async def list_schedules(app: App, asked: argparse.Namespace) -> None:
     listed = await schedule.listing(app.database)
+    if not listed:
+        show.note("No schedules yet: `mockingbird schedule add --help` says how to make one.")
     if asked.json:
         rows = [
             {
@@ -190,7 +200,7 @@ async def remove_schedule(app: App, asked: argparse.Namespace) -> None:
 
 
 async def pause_schedule(app: App, asked: argparse.Namespace) -> None:
-    await schedule.pause(app.database, asked.id)
+    await schedule.pause(app.database, asked.id, clock.now_ms())
     changed(asked, "paused")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from bot.store.database import Database, Db
 
 log = logging.getLogger(__name__)
 
+MOST_AT_ONCE = 16  # a worker answers many together, but its queue is for others too
 MOST_MISSED = 100  # how many missed occurrences of one long silence are recorded one by one
 
 LATE = "the bot was off or busy when it was due, and now it is too late"
@@ -64,9 +66,8 @@ async def fire_due(database: Database, imitate: Imitate, now: int, max_late_ms: 
     failed: list[Unsaid] = []
     tried: set[int] = set()
     while due := [found for found in await database.run(occurrences.due) if found.id not in tried]:
-        for occurrence in due:
-            tried.add(occurrence.id)
-            result = await speak(database, imitate, occurrence, now, max_late_ms)
+        tried.update(occurrence.id for occurrence in due)
+        for result in await speak_all(database, imitate, due, now, max_late_ms):
             if isinstance(result, Unsaid):
                 failed.append(result)
             elif result is not None:
@@ -134,6 +135,24 @@ def seed_of(schedule_id: int, wall_key: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{schedule_id}:{wall_key}".encode()).digest()[:4], "big") >> 1
 
 
+async def speak_all(
+    database: Database, imitate: Imitate, due: Sequence[Occurrence], now: int, max_late_ms: int
+) -> list[str | Unsaid | None]:
+    """What `speak` says of each, in the same order, several at once; if the store fails, the others are given up."""
+    places = asyncio.Semaphore(MOST_AT_ONCE)
+
+    async def in_turn(occurrence: Occurrence) -> str | Unsaid | None:
+        async with places:
+            return await speak(database, imitate, occurrence, now, max_late_ms)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(in_turn(occurrence)) for occurrence in due]
+    except BaseExceptionGroup as several:
+        raise several.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
 async def speak(
     database: Database, imitate: Imitate, occurrence: Occurrence, now: int, max_late_ms: int
 ) -> str | Unsaid | None:
@@ -177,7 +196,11 @@ def _queue(
     now: int,
     max_late_ms: int,
 ) -> str | None:
-    """The text and the end of its occurrence are written together or not at all."""
+    """The text and the end of its occurrence are written together or not at all; if the schedule was paused while the
+    text was made, it stays due and waits."""
+    current = schedules.get(db, schedule.id)
+    if current is None or current.paused:
+        return None
     if not occurrences.settle(db, occurrence.id, OccurrenceState.QUEUED):
         return None
     wall_key = occurrence.wall_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bot.domain import Candidate, Persona
@@ -16,11 +16,11 @@ from bot.errors import (
     PromptRefused,
     WorkerUnavailable,
 )
-from bot.flows.train import run_folder
 from bot.moderation import Moderator, ShingleIndex
 from bot.pool.protocol import FindBase, GenerationFailed, Pool, Wish
 from bot.store import personas
 from bot.store.database import Database
+from bot.tweetlength import weighted_length
 from models.sampling import Sampling
 from models.wire import Done
 from training import run
@@ -60,8 +60,9 @@ class Imitator:
     moderator: Moderator
     find_base: FindBase
     tries: int  # how many times the wanted number may be generated
+    at_once: int  # how many texts of one wish may be with the pool
     log: Path
-    _indexes: dict[int, ShingleIndex] = field(default_factory=dict)
+    _indexes: dict[int, asyncio.Task[ShingleIndex]] = field(default_factory=dict)
 
     async def imitate(self, name: str, prompt: str, n: int, seed: int, sampling: Sampling) -> Imitation:
         """Generates until `n` texts are accepted or the tries run out; the first seed tried is `seed`, the next one
@@ -71,7 +72,9 @@ class Imitator:
         prompt = " ".join(storable(prompt).split())
         if not (verdict := self.moderator.judge_prompt(prompt)).accepted:
             raise PromptRefused(reasons=", ".join(verdict.reasons))
-        folder = run_folder(self.database.folder, persona.run_id)
+        # A quarter of the length is kept for what is to be said.
+        fitting = last_words(prompt, self.moderator.settings.max_length * 3 // 4)
+        folder = run.folder_of(self.database.folder, persona.run_id)
         checkpoint = folder / "checkpoint"
         try:
             spec = run.read_spec(folder)
@@ -81,7 +84,8 @@ class Imitator:
             raise CorruptCheckpoint(checkpoint=folder.name, reason=str(error), handles=handles) from error
         base = checkpoint if spec.recipe.method == "full" else await asyncio.to_thread(self._base, spec)
         try:
-            return await self._speak(persona, base, checkpoint, prompt, n, seed, sampling, index)
+            spoken = await self._speak(persona, base, checkpoint, fitting, n, seed, sampling, index)
+            return replace(spoken, cut=spoken.cut or fitting != prompt)
         except GenerationFailed as error:
             raise self._for_people(error, persona, folder, spec) from error
 
@@ -109,7 +113,7 @@ class Imitator:
             seeds = range(seed + tried, seed + min(tried + n - len(accepted), n * self.tries))
             tried += len(seeds)
             wishes = [Wish(base, checkpoint, prompt, number, sampling) for number in seeds]
-            for number, done in zip(seeds, await together(self.pool, wishes), strict=True):
+            for number, done in zip(seeds, await together(self.pool, wishes, self.at_once), strict=True):
                 # What is left of a prompt that was cut may begin with a blank, and a text does not.
                 shown, cut = done.prompt.lstrip(), done.cut_tokens > 0
                 text = (shown + CONTROL.sub("", done.text)).strip()
@@ -118,11 +122,15 @@ class Imitator:
         return Imitation(persona, checkpoint.parent.name, shown, cut, tuple((accepted + refused)[:n]))
 
     async def _index(self, run_id: int, folder: Path) -> ShingleIndex:
+        """Made once, however many ask for it together; one that could not be made is tried again."""
+        words = self.moderator.settings.verbatim_words
         if run_id not in self._indexes:
-            self._indexes[run_id] = await asyncio.to_thread(
-                index_corpus, folder, self.moderator.settings.verbatim_words
-            )
-        return self._indexes[run_id]
+            self._indexes[run_id] = asyncio.create_task(asyncio.to_thread(index_corpus, folder, words))
+        try:
+            return await asyncio.shield(self._indexes[run_id])
+        except Exception:
+            self._indexes.pop(run_id, None)
+            raise
 
     def _for_people(self, error: GenerationFailed, persona: Persona, folder: Path, spec: run.Spec) -> MockingbirdError:
         handles = " ".join(persona.handles)
@@ -144,11 +152,28 @@ def index_corpus(folder: Path, words: int) -> ShingleIndex:
     return ShingleIndex((piece.text for piece in (*corpus.train, *corpus.held_out)), words)
 
 
-async def together(pool: Pool, wishes: Sequence[Wish]) -> list[Done]:
-    """All wishes at once; when one fails, the others are not waited for."""
+def last_words(text: str, most: int) -> str:
+    """The end of a text, from a word's beginning on, that X would not count as longer than `most`."""
+    words = text.split(" ")
+    while len(words) > 1 and weighted_length(" ".join(words)) > most:
+        # By halves as long as it is far too long: a prompt may be a book.
+        words = words[len(words) // 2 :] if len(words) > 2 * most else words[1:]
+    while weighted_length(words[0]) > most:
+        words[0] = words[0][-most:] if len(words[0]) > most else words[0][1:]
+    return " ".join(words)
+
+
+async def together(pool: Pool, wishes: Sequence[Wish], at_once: int) -> list[Done]:
+    """All wishes, `at_once` of them at a time; when one fails, the others are not waited for."""
+    room = asyncio.Semaphore(at_once)
+
+    async def one(wish: Wish) -> Done:
+        async with room:
+            return await pool.generate(wish)
+
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(pool.generate(wish)) for wish in wishes]
+            tasks = [group.create_task(one(wish)) for wish in wishes]
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None
     return [task.result() for task in tasks]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bot import clock
 from bot.domain import Persona, Schedule
-from bot.errors import BadSchedule, UnknownSchedule
+from bot.errors import BadSchedule, PromptRefused, UnknownSchedule
+from bot.moderation import Moderator
 from bot.store import outbox, personas, schedules
 from bot.store.database import Database, Db
 
@@ -13,6 +14,7 @@ LONGEST_WAIT_MS = 2 * 366 * 86_400_000
 
 async def add(
     database: Database,
+    moderator: Moderator,
     persona_slug: str,
     rule: str,
     zone: str,
@@ -23,8 +25,10 @@ async def add(
 ) -> tuple[Schedule, list[int]]:
     """Makes a schedule out of a rule as `clock.rule_from` writes it; returns it with the next five due instants.
 
-    Raises UnknownPersona, NoCheckpoint and BadSchedule.
+    Raises UnknownPersona, NoCheckpoint, BadSchedule and PromptRefused.
     """
+    if not (verdict := moderator.judge_prompt(prompt)).accepted:
+        raise PromptRefused(reasons=", ".join(verdict.reasons))
     clock.zone_of(zone)
     times = clock.upcoming(rule, zone, anchor=now, after=now)
     if not times or times[0] > now + LONGEST_WAIT_MS:
@@ -35,6 +39,11 @@ async def add(
         return schedules.add(db, persona.id, platform, account, rule, zone, prompt, now, times[0])
 
     return await database.run(transaction), times
+
+
+def cause_of(schedule_id: int) -> str:
+    """What the causes of a schedule's posts begin with; the wall key follows."""
+    return f"schedule:{schedule_id}:"
 
 
 async def listing(database: Database) -> list[tuple[Schedule, Persona]]:
@@ -52,13 +61,19 @@ async def remove(database: Database, schedule_id: int, now: int) -> None:
 
     def transaction(db: Db) -> None:
         schedules.remove(db, schedule_id)
-        outbox.cancel_cause(db, f"schedule:{schedule_id}:", now)
+        outbox.cancel_cause(db, cause_of(schedule_id), "its schedule was removed", now)
 
     await database.run(transaction)
 
 
-async def pause(database: Database, schedule_id: int) -> None:
-    await database.run(lambda db: schedules.pause(db, schedule_id))
+async def pause(database: Database, schedule_id: int, now: int) -> None:
+    """Silences a schedule from now on: what it has queued but not yet said is taken back too, and not made up for."""
+
+    def transaction(db: Db) -> None:
+        schedules.pause(db, schedule_id)
+        outbox.cancel_cause(db, cause_of(schedule_id), "its schedule was paused", now)
+
+    await database.run(transaction)
 
 
 async def resume(database: Database, schedule_id: int, now: int) -> list[int]:

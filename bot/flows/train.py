@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,19 @@ from bot.errors import (
     TooLittleText,
     TrainingInterrupted,
 )
+from bot.pool.child import cores
 from bot.pool.protocol import FindBase, Tell, Train
 from bot.store import jobs, personas, runs, timelines
 from bot.store.database import Database, Db
+from models.checkpoint import sha256
 from training import run
 from training.corpus import Corpus, build_corpus
 from training.recipe import Recipe, recipe_named
 from training.timeline import BadHandle, Counts, check_handle
 
-SPARE_BYTES = 2**30  # left free on the disk beside what a run needs
+SPARE_BYTES = 64 * 2**20  # left free on the disk beside what a run needs
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # a full disk, a full quota, a file that may not grow
+Warn = Callable[[str], None]  # is told what a person should know before the training begins
 FEWEST_TEXTS = 10  # different ones; with fewer nothing can be held out
 
 
@@ -46,24 +48,28 @@ class Trained:
     recipe: str
     results: dict[str, Any]
     promoted: bool
-    warnings: tuple[str, ...]
 
 
 async def request(
     database: Database, handles: Sequence[str], recipe: str, weights: Sequence[float] | None, seed: int | None, now: int
 ) -> Job:
     """Queues the training of these handles as one persona. The same request again, while the job is unfinished, is the
-    same job: that is how an interrupted training goes on. Raises InvalidHandle, UnknownHandle and BadWeights."""
+    same job: that is how an interrupted training goes on. Another request takes its place, or the older one would
+    replace the newer voice later. Raises InvalidHandle, UnknownHandle and BadWeights."""
 
     def transaction(db: Db) -> Job:
         shares = handle_weights(handles, weights)
+        if len(set(shares.values())) > 1 and not recipe_named(recipe).takes_weights:
+            raise BadWeights(reason=f"The recipe {recipe} gives every handle the same share")
         persona = personas.create(db, handles, now)
         # In the persona's own order of handles, whatever order they were asked for in.
         ordered = [shares[handle.lower()] for handle in persona.handles]
         job = jobs.unfinished(db, persona.id, recipe, ordered, seed)
-        return job or jobs.enqueue(
-            db, persona.id, recipe, ordered, random.SystemRandom().randrange(2**31) if seed is None else seed, now
-        )
+        if job is None:
+            drawn = random.SystemRandom().randrange(2**31) if seed is None else seed
+            job = jobs.enqueue(db, persona.id, recipe, ordered, drawn, now)
+        jobs.cancel_others(db, job, now)
+        return job
 
     return await database.run(transaction)
 
@@ -86,11 +92,11 @@ def handle_weights(handles: Sequence[str], weights: Sequence[float] | None) -> d
 
 
 async def carry_out(
-    database: Database, config: Config, find_base: FindBase, train: Train, job: Job, tell: Tell
+    database: Database, config: Config, find_base: FindBase, train: Train, job: Job, tell: Tell, warn: Warn
 ) -> Trained:
     """Does a job from corpus to promotion, or what is left of it. An interruption leaves the job queued."""
     try:
-        return await attempt(database, config, find_base, train, job, tell)
+        return await attempt(database, config, find_base, train, job, tell, warn)
     except (TrainingInterrupted, DiskFull, asyncio.CancelledError):
         await requeue(database, job)
         raise
@@ -99,7 +105,10 @@ async def carry_out(
             await requeue(database, job)
             raise DiskFull(folder=database.folder) from error
         reason = str(error)
-        await database.run(lambda db: jobs.fail(db, job.id, reason, now_ms()))
+        with contextlib.suppress(LookupError):  # another training has taken its place
+            await database.run(lambda db: jobs.fail(db, job.id, reason, now_ms()))
+        if job.run_id is not None:
+            run.drop_states(run.folder_of(database.folder, job.run_id))
         raise
 
 
@@ -110,12 +119,13 @@ async def requeue(database: Database, job: Job) -> None:
 
 
 async def attempt(
-    database: Database, config: Config, find_base: FindBase, train: Train, job: Job, tell: Tell
+    database: Database, config: Config, find_base: FindBase, train: Train, job: Job, tell: Tell, warn: Warn
 ) -> Trained:
     recipe = recipe_named(job.recipe)
     persona, tweets, counts = await database.run(lambda db: material(db, job.persona_id))
-    corpus = await asyncio.to_thread(build_corpus, tweets, recipe)
-    warnings = check_size(corpus, counts, config)
+    corpus, fingerprint = await asyncio.to_thread(make_corpus, tweets, recipe)
+    for warning in check_size(corpus, counts, config):
+        warn(warning)
     base = await asyncio.to_thread(find_base, config.model.base)
     spec = run.Spec(
         recipe=recipe,
@@ -124,19 +134,21 @@ async def attempt(
         weights=job.weights,
         base=config.model.base,
         base_folder=str(base),
+        base_sha256=await asyncio.to_thread(sha256, base / "model.safetensors"),
         device=config.model.device,
-        threads=config.training.threads or len(os.sched_getaffinity(0)),
-        fingerprint=corpus.fingerprint,
+        threads=config.training.threads or cores(),
+        fingerprint=fingerprint,
     )
     check_disk(database.folder, base, recipe)
     run_id = await begin(database, job, spec, corpus)
-    folder = run_folder(database.folder, run_id)
+    folder = run.folder_of(database.folder, run_id)
     await train(folder, tell)
     results = run.results(folder)
     assert results is not None
-    better = results["heldout_loss"] < results["base_heldout_loss"]
+    loss, of_base = results["heldout_loss"], results["base_heldout_loss"]  # None where one was not finite
+    better = loss is not None and of_base is not None and loss < of_base
     await database.run(lambda db: conclude(db, job, run_id, results, better))
-    return Trained(persona, run_id, job.recipe, dict(results), better, warnings)
+    return Trained(persona, run_id, job.recipe, dict(results), better)
 
 
 def material(db: Db, persona_id: int) -> tuple[Persona, dict[str, list[Any]], dict[str, Counts]]:
@@ -146,6 +158,12 @@ def material(db: Db, persona_id: int) -> tuple[Persona, dict[str, list[Any]], di
     counts = {handle: timelines.counts(db, handle) for handle in persona.handles}
     held = {handle: found for handle, found in counts.items() if found is not None}
     return persona, {handle: timelines.tweets(db, handle) for handle in persona.handles}, held
+
+
+def make_corpus(tweets: dict[str, list[Any]], recipe: Recipe) -> tuple[Corpus, str]:
+    """The corpus with its fingerprint; slow for long timelines, so not for the event loop."""
+    corpus = build_corpus(tweets, recipe)
+    return corpus, corpus.fingerprint
 
 
 def check_size(corpus: Corpus, counts: dict[str, Counts], config: Config) -> tuple[str, ...]:
@@ -183,10 +201,11 @@ def check_disk(data: Path, base: Path, recipe: Recipe) -> None:
 async def begin(database: Database, job: Job, spec: run.Spec, corpus: Corpus) -> int:
     """The job's run goes on if it was begun with exactly this; otherwise a new one begins."""
     if job.run_id is not None:
-        folder = run_folder(database.folder, job.run_id)
+        folder = run.folder_of(database.folder, job.run_id)
         # The threads of the first attempt stay: with another number the weights would come out different.
         if run.begun(folder) and run.read_spec(folder).same_work(spec):
             run_id = job.run_id
+            run.go_on(folder, spec)
             await database.run(lambda db: jobs.start(db, job.id, run_id))
             return run_id
 
@@ -196,7 +215,7 @@ async def begin(database: Database, job: Job, spec: run.Spec, corpus: Corpus) ->
         return run_id
 
     run_id = await database.run(transaction)
-    await asyncio.to_thread(run.begin, run_folder(database.folder, run_id), spec, corpus)
+    await asyncio.to_thread(run.begin, run.folder_of(database.folder, run_id), spec, corpus)
     return run_id
 
 
@@ -206,8 +225,3 @@ def conclude(db: Db, job: Job, run_id: int, results: Any, better: bool) -> None:
     jobs.finish(db, job.id, now_ms())
     if better:
         personas.promote(db, job.persona_id, run_id)
-
-
-def run_folder(data: Path, run_id: int) -> Path:
-    """Folders are named by number: nothing that a person wrote becomes a path."""
-    return data / "runs" / str(run_id)

@@ -24,6 +24,11 @@ FIXED = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "HF_HUB_OFFLINE": 
 FAILED = 1  # Python's exit status after an exception, and after `raise SystemExit("a sentence")`
 
 
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Child:
     """A started child and its end of the socket."""
 

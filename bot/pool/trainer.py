@@ -13,7 +13,6 @@ from models.wire import Progress
 from training import run
 
 GRACE = 25.0  # seconds a trainer gets to finish its step and save its state
-STOPPED = 75  # the trainer's status when it was asked to stop and has saved its state
 # How a full disk, a full quota and a file that may not grow show in the last line of a traceback.
 NO_ROOM = (
     "No space left on device",
@@ -44,4 +43,4 @@ async def train(folder: Path, tell: Tell) -> None:
             raise DiskFull(folder=folder)
         raise TrainingFailed(reason=f"{reason or 'it said nothing'} (all of it stands in {log})")
     if run.results(folder) is None:
-        raise TrainingInterrupted(reason="it was asked to stop" if status == STOPPED else child.ending(status))
+        raise TrainingInterrupted(reason="it was asked to stop" if status == run.STOPPED else child.ending(status))

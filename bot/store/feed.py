@@ -22,15 +22,3 @@ def publish(db: sqlite_utils.Database, outbox_id: str, author: str, text: str, n
 def find(db: sqlite_utils.Database, outbox_id: str) -> FeedEntry | None:
     row = next(iter(db.query("SELECT * FROM feed WHERE outbox_id = ?", [outbox_id])), None)
     return None if row is None else FeedEntry(**row)
-
-
-def since(db: sqlite_utils.Database, entry_id: int, limit: int = 100) -> list[FeedEntry]:
-    """What was published after this entry, the oldest first."""
-    rows = db.query("SELECT * FROM feed WHERE id > ? ORDER BY id LIMIT ?", [entry_id, limit])
-    return [FeedEntry(**row) for row in rows]
-
-
-def latest(db: sqlite_utils.Database, n: int) -> list[FeedEntry]:
-    """The last `n` entries, the oldest of them first."""
-    rows = db.query("SELECT * FROM (SELECT * FROM feed ORDER BY id DESC LIMIT ?) ORDER BY id", [n])
-    return [FeedEntry(**row) for row in rows]

@@ -59,13 +59,17 @@ def cancel(db: sqlite_utils.Database, job_id: int, now: int) -> None:
     _change(db, job_id, "state = 'cancelled', finished_at = ?", [now])
 
 
+def cancel_others(db: sqlite_utils.Database, job: Job, now: int) -> None:
+    """Cancels every other unfinished job of the persona: its latest training is the one that is to speak."""
+    db.execute(
+        """UPDATE jobs SET state = 'cancelled', finished_at = ?
+           WHERE persona_id = ? AND id != ? AND state IN ('queued', 'running')""",
+        [now, job.persona_id, job.id],
+    )
+
+
 def get(db: sqlite_utils.Database, job_id: int) -> Job | None:
     return _one(db, "id = ?", [job_id])
-
-
-def next_queued(db: sqlite_utils.Database) -> Job | None:
-    """The job that has waited longest."""
-    return _one(db, "state = 'queued' ORDER BY id LIMIT 1", [])
 
 
 def waiting(db: sqlite_utils.Database) -> list[Job]:

@@ -65,14 +65,6 @@ def settle(db: sqlite_utils.Database, occurrence_id: int, state: OccurrenceState
     return bool(changed.rowcount)
 
 
-def every(db: sqlite_utils.Database, schedule_id: int, limit: int = 100) -> list[Occurrence]:
-    """The newest occurrences of a schedule, the newest first."""
-    rows = db.query(
-        "SELECT * FROM occurrences WHERE schedule_id = ? ORDER BY due_at DESC, id DESC LIMIT ?", [schedule_id, limit]
-    )
-    return [_occurrence(row) for row in rows]
-
-
 def _occurrence(row: dict[str, Any]) -> Occurrence:
     return Occurrence(
         id=row["id"],

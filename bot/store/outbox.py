@@ -125,14 +125,14 @@ def expire(db: sqlite_utils.Database, now: int) -> list[Post]:
     return [_logged(db, row, now, reason) for row in list(rows)]
 
 
-def cancel_cause(db: sqlite_utils.Database, prefix: str, now: int) -> list[Post]:
+def cancel_cause(db: sqlite_utils.Database, prefix: str, reason: str, now: int) -> list[Post]:
     """Cancels what is queued for causes that begin with `prefix` and surely never went out."""
     rows = db.query(
         """UPDATE outbox SET state = iif(ambiguous, 'review', 'cancelled')
            WHERE state IN ('draft', 'queued') AND substr(cause_key, 1, length(:prefix)) = :prefix RETURNING *""",
         {"prefix": prefix},
     )
-    return [_logged(db, row, now, "its cause was removed") for row in list(rows)]
+    return [_logged(db, row, now, reason) for row in list(rows)]
 
 
 def recover(db: sqlite_utils.Database, now: int) -> list[Post]:
@@ -168,20 +168,9 @@ def earliest(db: sqlite_utils.Database, platforms: Collection[str] | None = None
     return None if instant is None else int(instant)
 
 
-def get(db: sqlite_utils.Database, post_id: str) -> Post | None:
-    row = next(iter(db.query("SELECT * FROM outbox WHERE id = ?", [post_id])), None)
-    return None if row is None else _post(row)
-
-
 def every(db: sqlite_utils.Database, limit: int = 100) -> list[Post]:
     """The newest posts, the newest first."""
     return [_post(row) for row in db.query("SELECT * FROM outbox ORDER BY id DESC LIMIT ?", [limit])]
-
-
-def changes(db: sqlite_utils.Database, post_id: str) -> list[tuple[int, PostState, str | None]]:
-    """Every change of a post's state: when, to what, and why."""
-    rows = db.execute("SELECT at, state, detail FROM outbox_log WHERE outbox_id = ? ORDER BY id", [post_id])
-    return [(at, PostState(state), detail) for at, state, detail in rows]
 
 
 # What is out, refused, missed or cancelled has ended: nothing may change it any more.

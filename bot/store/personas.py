@@ -42,9 +42,9 @@ def create(db: sqlite_utils.Database, handles: Sequence[str], now: int) -> Perso
     return persona
 
 
-def find(db: sqlite_utils.Database, slug: str) -> Persona | None:
+def find(db: sqlite_utils.Database, name: str) -> Persona | None:
     """The persona of this name; a leading @, case and the order of handles (`b-a`, `b+a`, `b, a`) are forgiven."""
-    return _one(db, "WHERE slug = ?", _slug_of([handle for handle in re.split(r"[-+,\s]+", slug) if handle]))
+    return _one(db, "WHERE slug = ?", slug(handle for handle in re.split(r"[-+,\s]+", name) if handle))
 
 
 def speaking(db: sqlite_utils.Database, name: str) -> Persona:
@@ -78,9 +78,6 @@ def promote(db: sqlite_utils.Database, persona_id: int, run_id: int) -> None:
     )
     if changed.rowcount != 1:
         raise LookupError(f"run {run_id} is not one of persona {persona_id}")
-
-
-_slug_of = slug  # because `find` calls its argument what people call it
 
 
 def _held(db: sqlite_utils.Database, handle: str) -> str:

@@ -8,8 +8,6 @@ from typing import Any
 
 import sqlite_utils
 
-from bot.domain import Run
-
 
 def begin(db: sqlite_utils.Database, persona_id: int, recipe: str, seed: int, fingerprint: str, now: int) -> int:
     """Records that a run begins on the corpus with this fingerprint; returns its id, which is never given again."""
@@ -26,11 +24,3 @@ def finish(db: sqlite_utils.Database, run_id: int, results: Mapping[str, Any], n
     )
     if changed.rowcount != 1:
         raise LookupError(f"there is no run {run_id}")
-
-
-def get(db: sqlite_utils.Database, run_id: int) -> Run | None:
-    row = next(iter(db.query("SELECT * FROM runs WHERE id = ?", [run_id])), None)
-    if row is None:
-        return None
-    results = None if row["results"] is None else json.loads(row["results"])
-    return Run(**{**row, "results": results})

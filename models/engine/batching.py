@@ -69,8 +69,12 @@ class Batch:
             self.low_rank[name][0][index] = a
             self.low_rank[name][1][index] = b
         if len(prompt) > 1:
-            ids = torch.tensor([prompt[:-1]], device=self.cache.rows.device)
-            self.model(ids, attend=self.cache.prefill(index, len(prompt) - 1), low_rank=voice.low_rank)
+            try:
+                ids = torch.tensor([prompt[:-1]], device=self.cache.rows.device)
+                self.model(ids, attend=self.cache.prefill(index, len(prompt) - 1), low_rank=voice.low_rank)
+            except BaseException:
+                self._free(index)  # or what was half read would stand before the next request's text
+                raise
         self.rows[index] = Row(request, voice, sampling, shown, cut, prompt[-1])
 
     def leave(self, request_id: int) -> None:
@@ -122,7 +126,10 @@ class Running:
         if batch is None:
             batch = Batch(voice)
             self.batches.append(batch)
-        batch.join(request, voice)
+        try:
+            batch.join(request, voice)
+        finally:
+            self._drop_empty()  # a batch made for a request that could not join
 
     def leave(self, request_id: int) -> None:
         for batch in self.batches:

@@ -23,8 +23,10 @@ class Cache:
     def reserve(self, length: int) -> None:
         """Makes room for rows of `length` positions, by doubling."""
         while self.keys.shape[3] < length:
-            self.keys = torch.cat([self.keys, torch.zeros_like(self.keys)], dim=3)
-            self.values = torch.cat([self.values, torch.zeros_like(self.values)], dim=3)
+            # Both or none: memory may run out between the two.
+            keys = torch.cat([self.keys, torch.zeros_like(self.keys)], dim=3)
+            values = torch.cat([self.values, torch.zeros_like(self.values)], dim=3)
+            self.keys, self.values = keys, values
 
     def prefill(self, row: int, length: int) -> Prefill:
         """The attention of one row's prompt, which fills positions 0 to length - 1 of that row."""

@@ -241,8 +241,9 @@ def test_a_prompt_that_is_no_text_is_mended(speaking: Shell) -> None:
     assert done.json["prompt"] == "caf\ufffd \ufffd"
 
 
-def test_a_prompt_that_is_too_long_is_told_of_on_standard_error_only(speaking: Shell) -> None:
-    speaking.environ["MOCKINGBIRD__MODERATION__MAX_LENGTH"] = "25000"
+@pytest.mark.parametrize("length", ["280", "25000"])  # what X takes, and more than the tiny base's context
+def test_a_prompt_that_is_too_long_is_told_of_on_standard_error_only(speaking: Shell, length: str) -> None:
+    speaking.environ["MOCKINGBIRD__MODERATION__MAX_LENGTH"] = length
     prompt = " ".join(f"rain{number}" for number in range(200))
     said = speaking("imitate", HANDLE, prompt, "-n", "1", "--json")
     assert (said.status, said.err) == (0, "The prompt was too long: its beginning was left off.\n")
@@ -254,7 +255,7 @@ def test_when_everything_is_refused_it_is_one_sentence(speaking: Shell) -> None:
     speaking.environ["MOCKINGBIRD__MODERATION__MAX_LENGTH"] = "1"
     said = speaking("imitate", HANDLE, "-n", "2", "--seed", "7", "--json").sentence
     assert said.startswith("Moderation refused every text of gullwatcher (")
-    assert said.endswith("too long): try another prompt, or a lower temperature.")
+    assert said.endswith("too long): try another prompt, or another seed.")
 
 
 def test_a_damaged_checkpoint_is_one_sentence(speaking: Shell) -> None:
@@ -268,11 +269,17 @@ def test_a_damaged_checkpoint_is_one_sentence(speaking: Shell) -> None:
     )
 
 
-def test_more_wishes_than_may_wait_is_one_sentence(speaking: Shell) -> None:
+def test_one_wish_for_more_texts_than_may_wait_is_answered(speaking: Shell) -> None:
     speaking.environ["MOCKINGBIRD__POOL__MAX_WAITING"] = "3"
-    assert speaking("imitate", HANDLE, "-n", "4").sentence == (
-        "There are already 3 requests waiting: try again in a moment."
-    )
+    assert len(speaking.good("imitate", HANDLE, "-n", "4")["candidates"]) == 4
+
+
+def test_a_prompt_and_handles_may_stand_behind_options(speaking: Shell) -> None:
+    assert speaking.good("imitate", HANDLE, "-n", "1", "My dream")["prompt"] == "My dream"
+    assert speaking("train", HANDLE, "--recipe", "quick", "nobody").sentence.startswith("Nothing is held of @nobody")
+    said = speaking("imitate", HANDLE, "-n", "1", "my", "dream")
+    assert said.status == 2
+    assert "put the prompt in quotes" in said.err
 
 
 # --- schedule ---------------------------------------------------------------------------------------------------------

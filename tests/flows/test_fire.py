@@ -1,5 +1,7 @@
 """What is due is generated and queued once; what is not said is reported."""
 
+import asyncio
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,16 +10,19 @@ import pytest
 import sqlite_utils
 
 from bot import clock
-from bot.domain import Occurrence, OccurrenceState, Persona, Post, PostState, Schedule
+from bot.config import ModerationSettings
+from bot.domain import OccurrenceState, Persona, Post, PostState, Schedule
 from bot.errors import NothingAcceptable, PoolFull
 from bot.flows import fire, schedule
 from bot.flows.fire import FireReport, Spoken, fire_due
-from bot.store import occurrences, outbox, personas, runs, schedules, timelines
+from bot.moderation import Moderator
+from bot.store import outbox, personas, runs, schedules, timelines
 from bot.store.database import Database
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 MAX_LATE = 2 * HOUR
 PERSONAS = 3
+MODERATOR = Moderator.of(ModerationSettings())
 
 
 @pytest.fixture
@@ -58,12 +63,14 @@ class Voice:
 
 async def add(database: Database, every: str | None = "1h", cron: str | None = None, zone: str = "UTC", n: int = 0,
               now: int = NOW) -> Schedule:  # fmt: skip
-    made, _ = await schedule.add(database, f"jo{n}", clock.rule_from(every, cron), zone, "so", now)
+    made, _ = await schedule.add(database, MODERATOR, f"jo{n}", clock.rule_from(every, cron), zone, "so", now)
     return made
 
 
-async def ended(database: Database, of: Schedule) -> list[Occurrence]:
-    return await database.run(lambda db: occurrences.every(db, of.id, limit=10_000))
+async def ended(database: Database, of: Schedule) -> list[tuple[str, str | None]]:
+    """The state of each occurrence, and why; the newest first."""
+    query = "SELECT state, reason FROM occurrences WHERE schedule_id = ? ORDER BY due_at DESC"
+    return await database.run(lambda db: db.execute(query, [of.id]).fetchall())
 
 
 async def posts(database: Database) -> list[Post]:
@@ -94,7 +101,7 @@ async def test_what_is_due_is_said_in_the_outbox_with_its_cause(database: Databa
     assert (post.due_at, post.expires_at) == (NOW + HOUR, NOW + HOUR + MAX_LATE)
     assert post.cause["checkpoint"] == "run 1"
     assert {"persona": "jo0", "prompt": "so", "seed": seed, "schedule": made.id}.items() <= post.cause.items()
-    assert (await ended(database, made))[0].state is OccurrenceState.QUEUED
+    assert (await ended(database, made))[0][0] == OccurrenceState.QUEUED
 
 
 async def test_firing_again_says_nothing_again(database: Database) -> None:
@@ -122,7 +129,7 @@ async def test_after_three_hours_of_silence_only_the_last_is_made_up_for(databas
     assert len(report.missed) == 11
     assert {unsaid.reason for unsaid in report.missed} == {fire.LATE, fire.OVERTAKEN}
     assert (await posts(database))[0].cause["wall_key"] == "2026-06-01T15:00"
-    states = [occurrence.state for occurrence in await ended(database, made)]
+    states = [state for state, _ in await ended(database, made)]
     assert states == [OccurrenceState.QUEUED] + [OccurrenceState.MISSED] * 11
 
 
@@ -132,7 +139,7 @@ async def test_what_is_too_late_is_missed_and_said_so(database: Database) -> Non
     report = await fire_due(database, voice, ms("2026-06-02T11:00") + 1, MAX_LATE)
     assert voice.asked == []
     assert [(unsaid.wall_key, unsaid.reason) for unsaid in report.missed] == [("2026-06-02T09:00", fire.LATE)]
-    assert (await ended(database, made))[0].reason == fire.LATE
+    assert (await ended(database, made))[0][1] == fire.LATE
     following = await database.run(lambda db: schedules.earliest(db))
     assert following == ms("2026-06-03T09:00")
 
@@ -180,7 +187,7 @@ async def test_a_voice_that_finds_no_words_fails_its_occurrence_only(database: D
     report = await fire_due(database, imitate, NOW + HOUR, MAX_LATE)
     assert len(report.queued) == 1
     assert ["(empty)" in unsaid.reason for unsaid in report.failed] == [True]
-    states = {(await ended(database, of))[0].state for of in (made, other)}
+    states = {(await ended(database, of))[0][0] for of in (made, other)}
     assert states == {OccurrenceState.FAILED, OccurrenceState.QUEUED}
     again = Voice()
     assert await fire_due(database, again, NOW + HOUR + 1, MAX_LATE) == FireReport()
@@ -192,7 +199,7 @@ async def test_what_a_busy_worker_could_not_say_is_said_by_the_next_firing_or_mi
     busy = Voice(PoolFull(waiting=9))
     assert await fire_due(database, busy, NOW + HOUR, MAX_LATE) == FireReport()
     assert len(busy.asked) == 1
-    assert (await ended(database, made))[0].state is OccurrenceState.DUE
+    assert (await ended(database, made))[0][0] == OccurrenceState.DUE
     assert len((await fire_due(database, Voice(), NOW + HOUR + MINUTE, MAX_LATE)).queued) == 1
     assert await fire_due(database, busy, NOW + 2 * HOUR, MAX_LATE) == FireReport()
     assert len((await fire_due(database, busy, NOW + 5 * HOUR, MAX_LATE)).missed) >= 1
@@ -207,11 +214,32 @@ async def test_a_bug_in_one_voice_does_not_silence_the_others(
     assert "ZeroDivisionError" in caplog.text
 
 
+class Endless(Voice):
+    """Never comes to an end, so that something must interrupt it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began = asyncio.Event()
+
+    async def __call__(self, persona: Persona, prompt: str, seed: int) -> Spoken:
+        await super().__call__(persona, prompt, seed)
+        self.began.set()
+        return await asyncio.Future[Spoken]()
+
+
+async def interrupted(database: Database, voice: Endless) -> None:
+    """Fires, and is stopped while it generates, as Ctrl-C does it: asyncio cancels what runs."""
+    firing = asyncio.create_task(fire_due(database, voice, NOW + HOUR, MAX_LATE))
+    await voice.began.wait()
+    firing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await firing
+
+
 async def test_interrupted_while_generating_it_generates_the_same_again(database: Database) -> None:
     await add(database)
-    first, second = Voice(KeyboardInterrupt()), Voice()
-    with pytest.raises(KeyboardInterrupt):
-        await fire_due(database, first, NOW + HOUR, MAX_LATE)
+    first, second = Endless(), Voice()
+    await interrupted(database, first)
     assert await posts(database) == []
     report = await fire_due(database, second, NOW + HOUR + MINUTE, MAX_LATE)
     assert len(report.queued) == 1
@@ -220,16 +248,14 @@ async def test_interrupted_while_generating_it_generates_the_same_again(database
 
 async def test_what_an_interruption_left_due_is_missed_when_it_is_too_late(database: Database) -> None:
     await add(database, None, "0 13 * * *")
-    with pytest.raises(KeyboardInterrupt):
-        await fire_due(database, Voice(KeyboardInterrupt()), NOW + HOUR, MAX_LATE)
+    await interrupted(database, Endless())
     report = await fire_due(database, Voice(), NOW + HOUR + MAX_LATE + 1, MAX_LATE)
     assert (keys(report), report.queued) == (["2026-06-01T13:00"], ())
 
 
 async def test_what_an_interruption_left_due_is_overtaken_by_the_next(database: Database) -> None:
     await add(database)
-    with pytest.raises(KeyboardInterrupt):
-        await fire_due(database, Voice(KeyboardInterrupt()), NOW + HOUR, MAX_LATE)
+    await interrupted(database, Endless())
     report = await fire_due(database, Voice(), NOW + 2 * HOUR, MAX_LATE)
     assert keys(report) == ["2026-06-01T13:00:00.000Z"]
     assert [post.cause["wall_key"] for post in await posts(database)] == ["2026-06-01T14:00:00.000Z"]
@@ -248,18 +274,63 @@ async def test_a_schedule_removed_while_it_generates_says_nothing(database: Data
 
 async def test_a_paused_schedule_says_nothing_and_makes_nothing_up(database: Database) -> None:
     made = await add(database)
-    await schedule.pause(database, made.id)
+    await schedule.pause(database, made.id, NOW)
     assert await fire_due(database, Voice(), NOW + 5 * HOUR, MAX_LATE) == FireReport()
     times = await schedule.resume(database, made.id, NOW + 5 * HOUR)
     assert times[0] == NOW + 6 * HOUR
     assert len((await fire_due(database, Voice(), NOW + 6 * HOUR, MAX_LATE)).queued) == 1
 
 
-async def test_hundreds_of_schedules_are_all_said_at_once(database: Database) -> None:
-    def many(db: sqlite_utils.Database) -> None:
-        for number in range(250):
-            schedules.add(db, 1, "local", f"feed{number}", "every 3600s", "UTC", "", NOW, NOW + HOUR)
+async def test_one_that_is_paused_while_it_generates_says_nothing(database: Database) -> None:
+    made = await add(database)
 
-    await database.run(many)
+    async def imitate(persona: Persona, prompt: str, seed: int) -> Spoken:
+        await schedule.pause(database, made.id, NOW)
+        return Spoken("too late", {})
+
+    assert await fire_due(database, imitate, NOW + HOUR, MAX_LATE) == FireReport()
+    assert await posts(database) == []
+
+
+def many(db: sqlite_utils.Database, count: int) -> None:
+    for number in range(count):
+        schedules.add(db, 1, "local", f"feed{number}", "every 3600s", "UTC", "", NOW, NOW + HOUR)
+
+
+async def test_what_is_due_is_generated_together_sixteen_at_a_time(database: Database) -> None:
+    await database.run(lambda db: many(db, 20))
+    running = most = 0
+    full = asyncio.Event()
+
+    async def imitate(persona: Persona, prompt: str, seed: int) -> Spoken:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if running == 16:
+            full.set()
+        await asyncio.wait_for(full.wait(), 5)
+        await asyncio.sleep(0)
+        running -= 1
+        return Spoken("hello", {})
+
+    report = await fire_due(database, imitate, NOW + HOUR, MAX_LATE)
+    assert (most, report.failed) == (16, ())
+    accounts = {post.id: post.account for post in await posts(database)}
+    assert [accounts[queued] for queued in report.queued] == [f"feed{number}" for number in range(20)]
+
+
+async def test_a_store_that_fails_stops_the_firing_with_its_own_error(database: Database) -> None:
+    full = "CREATE TRIGGER full BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'no room'); END"
+    await database.run(lambda db: many(db, 20))
+    await database.run(lambda db: db.execute(full))
+    with pytest.raises(sqlite3.IntegrityError, match="no room"):
+        await fire_due(database, Voice(), NOW + HOUR, MAX_LATE)
+    await database.run(lambda db: db.execute("DROP TRIGGER full"))
+    assert await posts(database) == []
+    assert len((await fire_due(database, Voice(), NOW + HOUR, MAX_LATE)).queued) == 20
+
+
+async def test_hundreds_of_schedules_are_all_said_at_once(database: Database) -> None:
+    await database.run(lambda db: many(db, 250))
     report = await fire_due(database, Voice(), NOW + HOUR, MAX_LATE)
     assert len(set(report.queued)) == 250

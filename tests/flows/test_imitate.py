@@ -12,7 +12,9 @@ import pytest
 from bot.app import App
 from bot.config import load_config
 from bot.errors import BaseUnavailable, CorruptCheckpoint, NoCheckpoint, PromptRefused, UnknownPersona
+from bot.flows.imitate import last_words
 from bot.store import personas
+from bot.tweetlength import weighted_length
 
 PERSONA = "gullwatcher"
 
@@ -167,3 +169,12 @@ async def test_a_base_named_by_a_relative_folder_is_found_from_anywhere(data: Pa
     assert '"base": "bases/tiny"' in spec.read_text()
     async with opened(data, environ) as app:
         assert len((await app.imitator.imitate(PERSONA, "", 1, 7, app.sampling)).accepted) == 1
+
+
+@pytest.mark.parametrize("text", ["one two three", "x" * 5_000, "日本語" * 200, " ".join(["word"] * 100_000)])
+def test_the_end_of_a_long_prompt_is_kept_as_long_as_fits(text: str) -> None:
+    kept = last_words(text, 210)
+    assert text.endswith(kept)
+    assert 0 < weighted_length(kept) <= 210
+    if kept != text:
+        assert weighted_length(kept) > 200

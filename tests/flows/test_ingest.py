@@ -1,7 +1,9 @@
 """A file of tweets is held as a whole or not at all."""
 
+import asyncio
 import gzip
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -95,3 +97,17 @@ async def test_a_bad_file_is_refused_in_a_sentence_and_nothing_of_it_is_held(
     assert sentence in str(caught.value)
     assert str(caught.value).endswith(".")
     assert await held(database) == []
+
+
+@pytest.mark.parametrize("after_s", [0.02, 0.3])
+async def test_cancelled_it_stops_at_once_and_holds_nothing(database: Database, tmp_path: Path, after_s: float) -> None:
+    file = lines(tmp_path / "big.jsonl", *(tweet(number) for number in range(60_000)))
+    importing = asyncio.create_task(ingest(database, file, None, 1))
+    await asyncio.sleep(after_s)
+    began = time.monotonic()
+    importing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await importing
+    assert time.monotonic() - began < 1  # the whole file takes several seconds
+    assert await held(database) == []
+    assert time.monotonic() - began < 1

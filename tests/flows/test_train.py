@@ -21,11 +21,11 @@ from bot.errors import (
     UnknownHandle,
 )
 from bot.flows import ingest
-from bot.flows.train import Trained, carry_out, request, run_folder
+from bot.flows.train import Trained, carry_out, request
 from bot.hub import find_base
 from bot.pool.protocol import Tell
 from bot.pool.trainer import train as real_train
-from bot.store import jobs, personas, runs
+from bot.store import jobs, personas
 from bot.store.database import Database
 from training import run
 
@@ -55,8 +55,10 @@ async def ask(database: Database, *handles: str, seed: int | None = 7, weights: 
     return await request(database, handles, "quick", weights, seed, 1)
 
 
-async def do(database: Database, config: Config, train: Train, job: Job) -> Trained:
-    return await carry_out(database, config, find_base, train, job, lambda progress: None)
+async def do(
+    database: Database, config: Config, train: Train, job: Job, warn: Callable[[str], None] = lambda warning: None
+) -> Trained:
+    return await carry_out(database, config, find_base, train, job, lambda progress: None, warn)
 
 
 async def state(database: Database, job: Job) -> Job:
@@ -92,11 +94,12 @@ async def test_the_same_request_is_one_job_until_it_is_done(database: Database, 
     job = await ask(database, "kevin")
     assert await ask(database, "@KEVIN") == job
     assert await ask(database, "kevin", seed=None) == job
-    assert (await ask(database, "kevin", seed=8)).id != job.id
     trained = await do(database, config, measuring(1.0, 2.0), job)
     again = await ask(database, "kevin")
     assert again.id != job.id
-    assert (await do(database, config, measuring(1.0, 2.0), again)).run_id > trained.run_id
+    assert (await ask(database, "kevin", seed=8)).id not in {job.id, again.id}
+    anew = await ask(database, "kevin")
+    assert (await do(database, config, measuring(1.0, 2.0), anew)).run_id > trained.run_id
 
 
 @pytest.mark.usefixtures("people")
@@ -152,14 +155,15 @@ async def test_too_little_text_is_told_with_the_true_counts(database: Database, 
     )
     failed = await state(database, job)
     assert (failed.state, failed.error) == (JobState.FAILED, str(caught.value))
-    assert not run_folder(database.folder, 1).exists()
+    assert not run.folder_of(database.folder, 1).exists()
 
 
 @pytest.mark.usefixtures("people")
 async def test_just_enough_text_is_trained_with_a_warning(database: Database, config: Config) -> None:
     careful = config.model_copy(update={"training": config.training.model_copy(update={"warn_characters": 40_000})})
-    trained = await do(database, careful, measuring(1.0, 2.0), await ask(database, "kevin"))
-    (warning,) = trained.warnings
+    warnings: list[str] = []
+    await do(database, careful, measuring(1.0, 2.0), await ask(database, "kevin"), warnings.append)
+    (warning,) = warnings
     assert warning.startswith("@kevin has only ")
     assert "below 40,000 a voice stays weak" in warning
 
@@ -175,9 +179,9 @@ async def test_a_finished_training_speaks_for_its_persona(database: Database, co
     assert trained.persona.slug == "gullwatcher-kevin"
     assert trained.results["heldout_loss"] < trained.results["base_heldout_loss"]
     assert (await database.run(lambda db: personas.speaking(db, "kevin+gullwatcher"))).run_id == trained.run_id
-    recorded = await database.run(lambda db: runs.get(db, trained.run_id))
-    assert recorded is not None
-    assert recorded.results == trained.results
+    query = "SELECT results FROM runs WHERE id = ?"
+    recorded = await database.run(lambda db: db.execute(query, [trained.run_id]).fetchone())
+    assert json.loads(recorded[0]) == trained.results
     assert (await state(database, job)).state is JobState.DONE
 
 
@@ -201,11 +205,11 @@ async def test_an_interrupted_job_waits_and_goes_on_with_its_run(
         await do(database, config, ending(interruption), job)
     waiting = await ask(database, "kevin", seed=None)
     assert (waiting.id, waiting.state, waiting.run_id) == (job.id, JobState.QUEUED, 1)
-    begun = run.read_spec(run_folder(database.folder, 1))
+    begun = run.read_spec(run.folder_of(database.folder, 1))
     # The threads of the beginning stay, whatever the configuration says by then.
     other = config.model_copy(update={"training": config.training.model_copy(update={"threads": 2})})
     assert (await do(database, other, measuring(1.0, 2.0), waiting)).run_id == 1
-    assert run.read_spec(run_folder(database.folder, 1)) == begun
+    assert run.read_spec(run.folder_of(database.folder, 1)) == begun
 
 
 @pytest.mark.usefixtures("people")
@@ -217,6 +221,23 @@ async def test_an_interrupted_job_begins_anew_when_the_text_has_changed(
         await do(database, config, ending(TrainingInterrupted(reason="x")), job)
     await ingest.ingest(database, timeline("kevin", 140), None, 2)
     assert (await do(database, config, measuring(1.0, 2.0), await ask(database, "kevin"))).run_id == 2
+
+
+@pytest.mark.usefixtures("people")
+async def test_an_interrupted_training_never_replaces_a_newer_one(database: Database, config: Config) -> None:
+    older = await ask(database, "kevin", seed=1)
+    with pytest.raises(TrainingInterrupted):
+        await do(database, config, ending(TrainingInterrupted(reason="x")), older)
+    newer = await do(database, config, measuring(1.0, 2.0), await ask(database, "kevin", seed=2))
+    assert (await state(database, older)).state is JobState.CANCELLED
+    assert await database.run(jobs.waiting) == []
+    assert (await database.run(lambda db: personas.speaking(db, "kevin"))).run_id == newer.run_id
+
+
+@pytest.mark.usefixtures("people")
+async def test_weights_are_refused_where_the_recipe_does_not_know_them(database: Database) -> None:
+    with pytest.raises(BadWeights, match="huggingtweets gives every handle the same share"):
+        await request(database, ["kevin", "gullwatcher"], "huggingtweets", [2, 1], 7, 1)
 
 
 @pytest.mark.usefixtures("people")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from models.engine.batching import ROWS, Running
+from models.engine.cache import Cache
 from models.engine.sampler import Draw, draw_tokens
 from models.engine.voices import Voice, Voices
 from models.prompt import prompt_tokens
@@ -278,3 +279,36 @@ def test_an_adapter_gone_mad_spoils_no_text_but_its_own(tiny: Path, held: Voices
     later = ask(tiny, sane, "", seed=3, id=3, max_tokens=25, min_tokens=25)  # takes the row that was left
     running.join(later, voice_of(held, later))
     assert {done.id: done for done in together(running)} == {1: alone(held, first), 3: alone(held, later)}
+
+
+@pytest.mark.parametrize("company", [False, True])
+def test_a_prompt_that_could_not_be_read_leaves_nothing_to_the_next(
+    tiny: Path, held: Voices, company: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice = voice_of(held, ask(tiny))
+    running = Running()
+    if company:
+        running.join(ask(tiny, prompt="rain on tin", id=1, max_tokens=25, min_tokens=25), voice)
+    with monkeypatch.context() as patch:
+        patch.setattr(voice.model, "forward", out_of_memory)
+        with pytest.raises(MemoryError):
+            running.join(ask(tiny, prompt="the kettle sings and my moth counts buttons", id=2), voice)
+    assert bool(running) == company
+    later = ask(tiny, seed=3, id=3, max_tokens=20, min_tokens=20)  # its empty prompt is not read, only gone on from
+    running.join(later, voice)
+    assert next(done for done in together(running) if done.id == 3) == alone(held, later)
+
+
+def out_of_memory(*_: object, **__: object) -> None:
+    raise MemoryError
+
+
+def test_a_cache_that_found_no_room_can_grow_later(tiny: Path, held: Voices, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache(voice_of(held, ask(tiny)).model.config, ROWS, torch.device("cpu"), torch.float32)
+    calls, cat = count(), torch.cat
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "cat", lambda *said, **more: out_of_memory() if next(calls) else cat(*said, **more))
+        with pytest.raises(MemoryError):
+            cache.reserve(500)
+    cache.reserve(500)
+    assert cache.keys.shape == cache.values.shape

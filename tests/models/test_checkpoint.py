@@ -87,12 +87,23 @@ def test_a_missing_folder_is_damaged_too(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_json_that_says_something_else_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "adapter.safetensors").write_bytes(b"weights")
     write_checkpoint(tmp_path, Checkpoint("adapter", "tiny", "00", 4, 8.0))
     facts = json.loads((tmp_path / "checkpoint.json").read_text(encoding="utf-8"))
     (tmp_path / "checkpoint.json").write_text(json.dumps({**facts, "colour": "red"}), encoding="utf-8")
     write_manifest(tmp_path)
     with pytest.raises(DamagedCheckpoint, match="colour"):
         read_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("names", [[], ["checkpoint.json"], ["adapter.safetensors"]])
+def test_a_manifest_that_vouches_for_too_little_is_no_checkpoint(folder: Path, names: list[str]) -> None:
+    facts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["files"]
+    kept = {"files": {name: facts[name] for name in names}}
+    (folder / "manifest.json").write_text(json.dumps(kept), encoding="utf-8")
+    verify(folder)  # a state is whole without them
+    with pytest.raises(DamagedCheckpoint, match="names no weights"):
+        read_checkpoint(folder)
 
 
 def test_publishing_moves_the_whole_folder(folder: Path, tmp_path: Path) -> None:

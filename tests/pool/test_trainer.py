@@ -14,6 +14,7 @@ import pytest
 
 from bot.errors import TrainingFailed, TrainingInterrupted
 from bot.pool.trainer import train
+from models.checkpoint import sha256
 from models.wire import Progress
 from tests.command import children, tweets_of
 from training import run
@@ -30,7 +31,8 @@ def begun(folder: Path, base: Path, **chosen: Any) -> Path:
     recipe = replace(recipe_named("quick"), epochs=chosen.pop("epochs", 1))
     tweets = [Tweet(row["id"], row["text"], number, "jo") for number, row in enumerate(tweets_of("jo", 150, 1))]
     corpus = build_corpus({"jo": tweets}, recipe)
-    spec = run.Spec(recipe, 7, ("jo",), (1.0,), "tiny", str(base), "cpu", 1, corpus.fingerprint)
+    digest = sha256(base / "model.safetensors") if base.exists() else ""
+    spec = run.Spec(recipe, 7, ("jo",), (1.0,), "tiny", str(base), "cpu", 1, corpus.fingerprint, digest)
     run.begin(folder, replace(spec, **chosen), corpus)
     return folder
 

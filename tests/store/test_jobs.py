@@ -52,18 +52,17 @@ def test_the_same_command_finds_its_newest_unfinished_job(db: sqlite_utils.Datab
 def test_jobs_wait_in_order(db: sqlite_utils.Database) -> None:
     first, second = enqueue(db, 1), enqueue(db, 2)
     assert jobs.waiting(db) == [first, second]
-    assert jobs.next_queued(db) == first
     jobs.start(db, first.id, begin(db))
-    assert jobs.next_queued(db) == second
+    assert jobs.waiting(db) == [second]
     jobs.requeue(db, first.id)
-    assert jobs.next_queued(db) == jobs.get(db, first.id)
+    assert [job.id for job in jobs.waiting(db)] == [first.id, second.id]
 
 
 def test_after_a_crash_what_ran_waits_again_with_its_run(db: sqlite_utils.Database) -> None:
     job, run = enqueue(db), begin(db)
     jobs.start(db, job.id, run)
     assert jobs.requeue_running(db) == 1
-    assert jobs.next_queued(db) == Job(job.id, 1, "quick", (1.0,), 7, JobState.QUEUED, run, None)
+    assert jobs.waiting(db) == [Job(job.id, 1, "quick", (1.0,), 7, JobState.QUEUED, run, None)]
     assert jobs.requeue_running(db) == 0
 
 
@@ -81,11 +80,9 @@ def test_a_job_that_has_ended_does_not_change_any_more(db: sqlite_utils.Database
 
 def test_a_run_keeps_its_results(db: sqlite_utils.Database) -> None:
     run = begin(db)
-    begun = runs.get(db, run)
-    assert begun is not None
-    assert (begun.results, begun.finished_at, begun.fingerprint) == (None, None, "abc")
+    kept = "SELECT fingerprint, results, finished_at FROM runs"
+    assert db.execute(kept).fetchall() == [("abc", None, None)]
     runs.finish(db, run, {"loss": 3.5, "notes": ["a"]}, now=9)
-    done = runs.get(db, run)
-    assert done is not None
-    assert (done.results, done.finished_at) == ({"loss": 3.5, "notes": ["a"]}, 9)
-    assert runs.get(db, 99) is None
+    assert db.execute(kept).fetchall() == [("abc", '{"loss": 3.5, "notes": ["a"]}', 9)]
+    with pytest.raises(LookupError):
+        runs.finish(db, 99, {}, now=9)

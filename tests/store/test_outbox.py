@@ -30,9 +30,7 @@ def claim(db: sqlite_utils.Database, now: int = 100) -> Post | None:
 
 
 def state(db: sqlite_utils.Database, post: Post) -> PostState:
-    found = outbox.get(db, post.id)
-    assert found is not None
-    return found.state
+    return PostState(db.execute("SELECT state FROM outbox WHERE id = ?", [post.id]).fetchone()[0])
 
 
 def test_a_cause_is_queued_once_per_account(db: sqlite_utils.Database) -> None:
@@ -161,7 +159,7 @@ def test_one_remote_id_is_never_two_posts(db: sqlite_utils.Database) -> None:
 def test_removing_a_cause_cancels_what_is_not_yet_said(db: sqlite_utils.Database) -> None:
     mine, said, similar = add(db, "schedule:1:a"), add(db, "schedule:1:b"), add(db, "schedule:11:a")
     outbox.posted(db, said.id, "r1", now=120)
-    assert [post.id for post in outbox.cancel_cause(db, "schedule:1:", now=130)] == [mine.id]
+    assert [post.id for post in outbox.cancel_cause(db, "schedule:1:", "removed", now=130)] == [mine.id]
     assert [state(db, post) for post in (mine, said, similar)] == ["cancelled", "posted", "queued"]
 
 
@@ -172,7 +170,8 @@ def test_every_change_is_in_the_log(db: sqlite_utils.Database) -> None:
     outbox.requeue(db, post.id, "it did not arrive", 120, now=120)
     claim(db, now=130)
     outbox.posted(db, post.id, "r1", now=140)
-    assert outbox.changes(db, post.id) == [
+    changes = db.execute("SELECT at, state, detail FROM outbox_log WHERE outbox_id = ? ORDER BY id", [post.id])
+    assert changes.fetchall() == [
         (50, "queued", None), (100, "sending", "attempt 1"), (110, "unknown", "timeout"),
         (120, "queued", "it did not arrive"), (130, "sending", "attempt 2"), (140, "posted", None)]  # fmt: skip
 
@@ -183,7 +182,4 @@ def test_the_feed_publishes_a_post_once(db: sqlite_utils.Database) -> None:
     second = feed.publish(db, "B", "jo", "again", now=3)
     assert feed.find(db, "B").id == second  # type: ignore[union-attr]
     assert feed.find(db, "C") is None
-    assert [entry.outbox_id for entry in feed.since(db, 0)] == ["A", "B"]
-    assert [entry.outbox_id for entry in feed.since(db, first)] == ["B"]
-    assert [entry.outbox_id for entry in feed.latest(db, 1)] == ["B"]
-    assert [entry.outbox_id for entry in feed.latest(db, 5)] == ["A", "B"]
+    assert db.execute("SELECT id, outbox_id FROM feed ORDER BY id").fetchall() == [(first, "A"), (second, "B")]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.corpus import Corpus, Piece, build_corpus, read_corpus, write_corpus
-from training.recipe import recipe_named
+from training.corpus import Corpus, Piece, build_corpus, read_corpus, usable_texts, write_corpus
+from training.recipe import Recipe, recipe_named
 from training.timeline import Tweet
 
 MENDED, ORIGINAL = recipe_named("standard"), recipe_named("huggingtweets")
@@ -53,6 +53,39 @@ def test_the_original_keeps_duplicates_but_none_of_what_is_held_out() -> None:
     assert corpus.characters("jo") == sum(len(text) for text in (*texts, *texts[:3]))
 
 
+def in_each(corpus: Corpus) -> dict[str, tuple[int, int]]:
+    """By handle, how many texts are trained on and how many are held out."""
+    return {
+        handle: tuple(sum(piece.handle == handle for piece in part) for part in (corpus.train, corpus.held_out))  # type: ignore[misc]
+        for handle in ("jo", "al")
+    }
+
+
+@pytest.mark.parametrize(
+    ("jo", "al", "expected"),
+    [
+        (numbered(100), numbered(100), {"jo": (90, 10), "al": (90, 10)}),
+        (numbered(100), numbered(200)[100:], {"jo": (90, 10), "al": (90, 10)}),
+        # al is the account's new name: its archive is all of the old one, or only its newest tenth.
+        (numbered(100), numbered(120), {"jo": (100, 0), "al": (108, 12)}),
+        (numbered(200), numbered(200)[180:], {"jo": (198, 2), "al": (18, 2)}),
+        # Each one's newest are old to the other: one text is held out.
+        (numbered(10), numbered(10)[::-1], {"jo": (9, 1), "al": (9, 1)}),
+    ],
+    ids=["the same", "strangers", "all and more", "the newest tenth", "backwards"],
+)
+@pytest.mark.parametrize("recipe", [MENDED, ORIGINAL], ids=lambda recipe: recipe.name)
+def test_an_account_that_was_renamed_has_texts_to_train_on_under_either_name(
+    jo: list[str], al: list[str], expected: dict[str, tuple[int, int]], recipe: Recipe
+) -> None:
+    corpus = build_corpus({"jo": timeline(*jo), "al": timeline(*al)}, recipe)
+    assert in_each(corpus) == expected
+    assert not {piece.text for piece in corpus.train} & {piece.text for piece in corpus.held_out}
+    for handle, texts in (("jo", jo), ("al", al)):
+        assert corpus.tweets(handle) == corpus.different(handle) == len(texts)
+        assert corpus.characters(handle) == sum(map(len, texts))
+
+
 TEXTS = st.lists(st.sampled_from([*numbered(12), "too short", "see https://t.co/x", "@al hello to you my friend"]))
 
 
@@ -62,6 +95,10 @@ def test_no_held_out_text_is_trained_on_as_whoevers_it_is(jo: list[str], al: lis
     corpus = build_corpus({"jo": timeline(*jo), "al": timeline(*al)}, recipe)  # type: ignore[arg-type]
     assert not {piece.text for piece in corpus.train} & {piece.text for piece in corpus.held_out}
     assert {piece.text for piece in corpus.held_out} or not corpus.train
+    for handle, texts in (("jo", jo), ("al", al)):
+        usable = usable_texts(timeline(*texts), MENDED)  # the different ones
+        assert corpus.different(handle) >= len(usable) or recipe is ORIGINAL
+        assert corpus.different(handle) < 3 or in_each(corpus)[handle][0]
 
 
 def test_each_recipe_cleans_its_own_way() -> None:

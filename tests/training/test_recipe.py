@@ -31,6 +31,11 @@ def test_full_trains_all_weights_more_gently(name: str) -> None:
     assert changed == {"name", "method", "rank", "alpha", "learning_rate"}
 
 
+def test_only_the_blocks_of_the_original_know_no_unequal_shares() -> None:
+    assert {name for name in PRESETS if not recipe_named(name).takes_weights} == {"huggingtweets"}
+    assert recipe_named("quick-full").takes_weights
+
+
 @pytest.mark.parametrize("name", ["", "-full", "slow", "Standard", "standard-full-full"])
 def test_an_unknown_name_is_a_key_error(name: str) -> None:
     with pytest.raises(KeyError):

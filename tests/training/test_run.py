@@ -21,6 +21,7 @@ SPEC = run.Spec(
     device="cpu",
     threads=2,
     fingerprint=CORPUS.fingerprint,
+    base_sha256="5a",
 )
 
 
@@ -48,17 +49,45 @@ def test_a_folder_without_its_spec_was_never_begun(tmp_path: Path) -> None:
     assert not run.begun(tmp_path / "run")
 
 
-def test_only_the_threads_may_differ_between_two_attempts_at_the_same_work() -> None:
-    assert SPEC.same_work(replace(SPEC, threads=8))
+def test_place_device_and_threads_may_differ_between_two_attempts_at_the_same_work() -> None:
+    assert SPEC.same_work(replace(SPEC, base_folder="/other", device="cuda", threads=8))
     for other in (
         replace(SPEC, seed=8),
         replace(SPEC, weights=(1.0, 1.0)),
         replace(SPEC, recipe=recipe_named("quick")),
-        replace(SPEC, base_folder="/other"),
+        replace(SPEC, base_sha256="other"),
         replace(SPEC, fingerprint="0"),
-        replace(SPEC, device="cuda"),
     ):
         assert not SPEC.same_work(other)
+
+
+def test_going_on_takes_the_new_place_and_device_but_the_old_threads(tmp_path: Path) -> None:
+    run.begin(tmp_path, SPEC, CORPUS)
+    run.go_on(tmp_path, replace(SPEC, base_folder="/moved", device="cuda", threads=8))
+    assert run.read_spec(tmp_path) == replace(SPEC, base_folder="/moved", device="cuda")
+    assert read_corpus(tmp_path / "corpus") == CORPUS
+
+
+def test_a_run_that_never_said_which_base_it_began_with_is_no_same_work(tmp_path: Path) -> None:
+    run.begin(tmp_path, SPEC, CORPUS)
+    facts = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    del facts["base_sha256"]
+    run.write_json(tmp_path / "run.json", facts)
+    assert not run.read_spec(tmp_path).same_work(SPEC)
+
+
+def test_a_run_is_found_by_its_number(tmp_path: Path) -> None:
+    assert run.folder_of(tmp_path, 12) == tmp_path / "runs" / "12"
+
+
+def test_dropping_the_states_leaves_the_rest(tmp_path: Path) -> None:
+    run.begin(tmp_path, SPEC, CORPUS)
+    for name in ("state-000001", "state-000012", "state.new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tensors.safetensors").write_bytes(b"weights")
+    run.drop_states(tmp_path)
+    run.drop_states(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"corpus", "run.json"}
 
 
 def test_there_are_no_results_before_the_checkpoint_stands(tmp_path: Path) -> None:
@@ -73,6 +102,15 @@ def test_reports_are_lines_that_add_up(tmp_path: Path) -> None:
     run.report(tmp_path, step=2, loss=None)
     lines = (tmp_path / "progress.jsonl").read_text(encoding="utf-8").splitlines()
     assert list(map(json.loads, lines)) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": None}]
+
+
+def test_numbers_that_json_cannot_say_are_null(tmp_path: Path) -> None:
+    facts = {"loss": float("nan"), "all": [1.5, float("inf"), (-float("inf"), 2)], "n": 3, "b": True, "s": "NaN"}
+    expected = {"loss": None, "all": [1.5, None, [None, 2]], "n": 3, "b": True, "s": "NaN"}
+    run.write_json(tmp_path / "facts.json", facts)
+    run.report(tmp_path, **facts)
+    for name in ("facts.json", "progress.jsonl"):
+        assert json.loads((tmp_path / name).read_text(encoding="utf-8"), parse_constant=pytest.fail) == expected
 
 
 def test_a_json_file_is_replaced_as_a_whole(tmp_path: Path) -> None:

@@ -153,6 +153,15 @@ def test_a_lone_tweets_js_needs_a_handle(tmp_path: Path) -> None:
         list(read_tweets(path))
 
 
+@pytest.mark.parametrize("kind", ["note_tweet", "note_tweets"])
+def test_the_long_posts_of_a_lone_note_tweet_js_are_tweets(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "note-tweet.js"
+    path.write_text(ytd(kind, [note("long " * 99)]), encoding="utf-8")
+    assert list(read_tweets(path, "TeapotFan")) == [Tweet("9", "long " * 99, NOON, "TeapotFan")]
+    with pytest.raises(NeedsHandle, match="--handle"):
+        list(read_tweets(path))
+
+
 def test_an_archive_of_somebody_else_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "x.zip", archived())
     assert texts(path, "teapotfan") == [TEXT]
@@ -379,6 +388,16 @@ BAD_FILES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "unknown suffix": ("a.docx", content("hello"), "is .docx, which is not a timeline; give an X archive"),
     "no suffix": ("notes", content("hello"), "is a file without a suffix, which is not a timeline; give"),
     "likes": ("tweets.js", content(ytd("like", [])), "holds 'like', not 'tweets'; give the data/tweets.js"),
+    "notes for tweets": (
+        "a.zip",
+        lambda path: zipped(path, {"data/account.js": account(), "data/tweets.js": ytd("note_tweet", [note(TEXT)])}),
+        "holds 'note_tweet', not 'tweets'; give the data/tweets.js",
+    ),
+    "a note without a text": (
+        "note-tweet.js",
+        content(ytd("note_tweet", [{"noteTweet": {"noteTweetId": "9"}}])),
+        "tweet 1 has the fields noteTweet; it needs full_text",
+    ),
     "another js": ("tweets.js", content("alert(1)"), "does not begin as a file of an X archive .*Download an archive"),
     "other zip": (
         "a.zip",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import shutil
 import signal
 import socket
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from models.checkpoint import Checkpoint, publish, write_checkpoint
 from models.engine.device import choose_device
-from models.engine.voices import Base, load_base
+from models.engine.voices import Base, BaseProblem, load_base
 from models.lifeline import die_with_parent
 from models.wire import Progress, encode
 from training import run
@@ -27,7 +26,6 @@ from training.engine.data import make_plan, tokenise
 from training.engine.evaluate import Score, evaluate, held_out_rows
 from training.engine.loop import SAVE_SECONDS, Stopped, Tick, Trained, Trainee, Training
 
-STOPPED = 75  # exit status: stopped on request, go on later (sysexits.h, EX_TEMPFAIL)
 TELL_EVERY = 0.25  # seconds between two reports
 
 
@@ -46,7 +44,7 @@ def main() -> None:
     try:
         train(arguments.run, bot, stop, arguments.save_seconds)
     except Stopped:
-        raise SystemExit(STOPPED) from None
+        raise SystemExit(run.STOPPED) from None
 
 
 class Stop:
@@ -63,17 +61,21 @@ class Stop:
 
 
 def train(folder: Path, bot: socket.socket | None, stop: Stop, save_seconds: float = SAVE_SECONDS) -> None:
-    """Does the run in `folder` and publishes its checkpoint; does nothing if that is there already."""
+    """Does the run in `folder` and publishes its checkpoint; if that is there already, only tidies up.
+    Raises BaseProblem, Stopped."""
     if run.results(folder) is not None:
+        run.drop_states(folder)  # a kill between the checkpoint's rename and the end leaves them
         return
     spec = run.read_spec(folder)
     torch.set_num_threads(spec.threads)
     corpus = read_corpus(folder / "corpus")
     base = load_base(Path(spec.base_folder), choose_device(spec.device))
+    if base.sha256 != spec.base_sha256:
+        raise BaseProblem(f"{spec.base_folder} no longer holds the base that this run began with; train again")
     n_positions = base.model.config.n_positions
     held_out = held_out_rows(corpus.held_out, base.tokenizer, base.end, n_positions)
     base_score = evaluate(base.model, held_out)
-    texts = tokenise(corpus.train, base.tokenizer)
+    texts = tokenise(corpus.train, base.tokenizer, spec.handles)
     plan = make_plan(texts, spec.weights, spec.recipe, spec.seed, base.end, n_positions)
     training = Training(Trainee(base.model, spec.recipe, spec.seed), plan, held_out, folder, save_seconds)
     trained = training.run(Reporter(folder, bot), stop.now)
@@ -128,7 +130,7 @@ def finish(folder: Path, spec: run.Spec, base: Base, trained: Trained, base_scor
             "tokens_per_second": position.tokens / position.seconds if position.seconds else None,
             "heldout_loss": score.loss,
             "base_heldout_loss": base_score.loss,
-            "heldout_perplexity": score.perplexity if math.isfinite(score.loss) else None,
+            "heldout_perplexity": score.perplexity,
             "heldout_bits_per_byte": score.bits_per_byte,
             "base_heldout_bits_per_byte": base_score.bits_per_byte,
             "epoch_heldout_losses": position.losses,
@@ -136,8 +138,7 @@ def finish(folder: Path, spec: run.Spec, base: Base, trained: Trained, base_scor
         },
     )
     publish(fresh, folder / "checkpoint")
-    for state in folder.glob("state-*"):
-        shutil.rmtree(state)
+    run.drop_states(folder)
 
 
 def write_whole_model(fresh: Path, base: Path, tensors: dict[str, Tensor]) -> None:

@@ -39,12 +39,12 @@ class Plan:
     epoch_ends: tuple[int, ...]
 
 
-def tokenise(pieces: Sequence[Piece], tokenizer: Tokenizer) -> dict[str, list[Text]]:
-    """Every text as tokens, by handle."""
+def tokenise(pieces: Sequence[Piece], tokenizer: Tokenizer, handles: Sequence[str]) -> dict[str, list[Text]]:
+    """Every text as tokens, by handle, in the order of `handles`, which is that of the weights; one may have none."""
     encoded = tokenizer.encode_batch([piece.text for piece in pieces])
-    found: dict[str, list[Text]] = {}
+    found: dict[str, list[Text]] = {handle: [] for handle in handles}
     for piece, encoding in zip(pieces, encoded, strict=True):
-        found.setdefault(piece.handle, []).append(Text(encoding.ids, len(piece.text)))
+        found[piece.handle].append(Text(encoding.ids, len(piece.text)))
     return found
 
 

@@ -35,7 +35,7 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        return math.exp(self.loss)
+        return math.exp(self.loss) if self.loss < 700.0 else math.inf  # exp(710) is more than a float holds
 
 
 def held_out_rows(pieces: Sequence[Piece], tokenizer: Tokenizer, end: int, n_positions: int) -> HeldOut:

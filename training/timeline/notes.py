@@ -13,6 +13,7 @@ from training.timeline.stream import MIB
 from training.timeline.tweet import Tweet
 
 MOST_NOTE_BYTES = 64 * MIB  # long posts are held in memory, because they come in another file than their tweets
+NOTE_KINDS = ("note_tweet", "note_tweets")  # as a file of an X archive calls what it holds
 _KEY = 40
 
 
@@ -25,7 +26,7 @@ class Notes:
 
     def read(self, name: str, pieces: Iterator[bytes]) -> None:
         held = 0
-        for record in ytd_objects(name, pieces, "note_tweet", "note_tweets"):
+        for record in ytd_objects(name, pieces, *NOTE_KINDS):
             note = record.get("noteTweet")
             core = note.get("core") if is_record(note) else None
             text = field(core, "text") if is_record(core) else None

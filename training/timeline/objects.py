@@ -37,9 +37,9 @@ def json_list(name: str, pieces: Iterator[bytes]) -> Iterator[tuple[str, Record]
     return _numbered(_objects(Window(name, pieces)))
 
 
-def ytd_tweets(name: str, pieces: Iterator[bytes]) -> Iterator[tuple[str, Record]]:
-    """The records of a tweets.js, or of the tweet.js of older archives."""
-    return _numbered(ytd_objects(name, pieces, "tweets", "tweet"))
+def ytd_tweets(name: str, pieces: Iterator[bytes], *others: str) -> Iterator[tuple[str, Record]]:
+    """The records of a tweets.js, or of the tweet.js of older archives; `others` are further kinds to be taken."""
+    return _numbered(ytd_objects(name, pieces, "tweets", "tweet", *others))
 
 
 def ytd_objects(name: str, pieces: Iterator[bytes], *kinds: str) -> Iterator[Record]:

@@ -12,6 +12,7 @@ from training.timeline.archive import read_archive
 from training.timeline.author import of_one_author
 from training.timeline.errors import FORMATS, GET_AGAIN, NeedsHandle, UnreadableFile, plainly, reason
 from training.timeline.members import Folder, Zip
+from training.timeline.notes import NOTE_KINDS
 from training.timeline.objects import json_lines, json_list, ytd_tweets
 from training.timeline.record import tweet_of
 from training.timeline.rows import csv_rows
@@ -83,7 +84,7 @@ def _from_text(name: str, inside: str, pieces: Iterator[bytes], handle: str | No
         case ".js":
             if handle is None:
                 raise NeedsHandle(f"{name} does not say whose tweets it holds; name the author with --handle.")
-            records = ytd_tweets(name, whole)
+            records = ytd_tweets(name, whole, *NOTE_KINDS)  # the long posts of a lone note-tweet.js are tweets too
         case ".csv":
             records = csv_rows(name, whole)
         case ".jsonl" | ".ndjson" | ".json":

@@ -25,8 +25,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def tweet_of(record: Record, where: str, author: str | None = None, display_name: str | None = None) -> Tweet:
     """Read v1.1, v2 and CSV names alike; `author` is who the archive belongs to, for records that need not say."""
-    inner = record.get("tweet")
-    record = inner if is_record(inner) else record
+    record = _unwrapped(record)
     short_text, note = field(record, *TEXT), record.get("note_tweet")
     text = (field(note, "text") if is_record(note) else None) or short_text
     if text is None:
@@ -48,6 +47,16 @@ def tweet_of(record: Record, where: str, author: str | None = None, display_name
         or field(record, "in_reply_to_status_id_str", "in_reply_to_status_id"),
         lang=field(record, "lang"),
     )
+
+
+def _unwrapped(record: Record) -> Record:
+    """What an archive wraps up: a tweet, or a long post, which has other names for the same."""
+    tweet, note = record.get("tweet"), record.get("noteTweet")
+    if is_record(tweet):
+        return tweet
+    if is_record(note) and is_record(core := note.get("core")):
+        return {"id": note.get("noteTweetId"), "text": core.get("text"), "created_at": note.get("createdAt")}
+    return record
 
 
 def is_record(value: object) -> TypeGuard[Record]:

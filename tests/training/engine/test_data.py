@@ -18,7 +18,7 @@ from tests.factories import make_base, sentences
 from training.corpus import Piece
 from training.engine.data import MOST_REPEATS, Plan, Text, bucketed, make_plan, mix_repeats, padded, tokenise
 from training.engine.loss import IGNORED, next_token_nll
-from training.recipe import recipe_named
+from training.recipe import Recipe, recipe_named
 
 END = 0
 STANDARD, ORIGINAL = recipe_named("standard"), recipe_named("huggingtweets")
@@ -240,7 +240,18 @@ def test_the_loss_of_padded_rows_is_the_sum_of_the_rows_alone(chunk: int, tmp_pa
 def test_tokenising_keeps_handles_order_and_characters(tmp_path: Path) -> None:
     tokenizer, _ = load_tokenizer(make_base(tmp_path))
     pieces = [Piece("jo", text) for text in sentences(3)] + [Piece("al", "été 🦊")]
-    found = tokenise(pieces, tokenizer)
-    assert list(found) == ["jo", "al"]
+    found = tokenise(pieces, tokenizer, ["al", "jo"])
+    assert list(found) == ["al", "jo"]
     assert [tokenizer.decode(text.tokens) for text in found["jo"]] == sentences(3)
     assert [text.characters for text in (*found["jo"], *found["al"])] == [*map(len, sentences(3)), 5]
+
+
+@pytest.mark.parametrize("recipe", [STANDARD, ORIGINAL], ids=lambda recipe: recipe.name)
+def test_a_handle_without_texts_leaves_the_others_a_plan(recipe: Recipe, tmp_path: Path) -> None:
+    tokenizer, end = load_tokenizer(make_base(tmp_path))
+    pieces = [Piece("jo", text) for text in sentences(30)]
+    found = tokenise(pieces, tokenizer, ["al", "jo"])
+    assert (found["al"], len(found["jo"])) == ([], 30)
+    plan = make_plan(found, [1.0, 1.0], recipe, 1, end, 64)
+    assert plan.batches
+    assert plan.epoch_ends[-1] == len(plan.batches)

@@ -88,3 +88,8 @@ def test_nothing_held_out_cannot_be_scored(base: Path) -> None:
 
 def test_perplexity_is_the_exponential_of_the_loss() -> None:
     assert Score(2.0, 1.0).perplexity == pytest.approx(math.e**2)
+
+
+@pytest.mark.parametrize("loss", [1e4, math.inf, math.nan])
+def test_a_loss_beyond_all_bounds_has_an_infinite_perplexity(loss: float) -> None:
+    assert Score(loss, 1.0).perplexity == math.inf

@@ -34,7 +34,7 @@ class Trial:
         self.base: Base = load_base(folder)
         self.before = {name: tensor.clone() for name, tensor in self.base.model.state_dict().items()}
         n_positions = self.base.model.config.n_positions
-        tokens = tokenise([Piece("jo", text) for text in texts], self.base.tokenizer)
+        tokens = tokenise([Piece("jo", text) for text in texts], self.base.tokenizer, ["jo"])
         self.plan: Plan = make_plan(tokens, [1.0], recipe, 3, self.base.end, n_positions)
         pieces = [Piece("jo", text) for text in held_out or sentences(9, seed=8)]
         self.held_out: HeldOut = held_out_rows(pieces, self.base.tokenizer, self.base.end, n_positions)

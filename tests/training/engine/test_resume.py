@@ -1,7 +1,9 @@
 """A training that is stopped, killed or damaged ends with the very weights that an undisturbed one ends with."""
 
+import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,8 +17,9 @@ from typing import Any
 import pytest
 import torch
 
-from models.checkpoint import DamagedCheckpoint, read_checkpoint, verify
+from models.checkpoint import DamagedCheckpoint, read_checkpoint, sha256, verify
 from models.engine.__main__ import Inbox
+from models.engine.voices import BaseProblem
 from models.wire import Progress
 from tests.factories import make_base, sentences
 from training import run
@@ -49,7 +52,7 @@ def threads() -> Iterator[None]:
 def begin(folder: Path, base: Path, recipe: Recipe, threads: int = 1, held_out: Sequence[str] = ()) -> Path:
     train_part = tuple(Piece(handle, text) for handle in ("jo", "al") for text in sentences(20, seed=len(handle)))
     corpus = Corpus(train_part, tuple(Piece("jo", text) for text in held_out or sentences(6, seed=9)))
-    facts = ("tiny", str(base), "cpu", threads, corpus.fingerprint)
+    facts = ("tiny", str(base), "cpu", threads, corpus.fingerprint, sha256(base / "model.safetensors"))
     run.begin(folder, run.Spec(recipe, 5, ("jo", "al"), (1.0, 1.0), *facts), corpus)
     return folder
 
@@ -188,8 +191,39 @@ def test_a_finish_that_was_cut_short_is_done_again(base: Path, tmp_path: Path, u
     train(folder, None, Stop())
     assert outcome(folder) == undisturbed(RECIPES[0])
     before = (folder / "results.json").stat().st_mtime_ns
-    train(folder, None, Stop())  # and once it is done, nothing more is
+    (folder / "state-000007").mkdir()  # as a kill after the last rename leaves it
+    train(folder, None, Stop())  # and once it is done, nothing more is but tidying up
+    assert not states(folder)
     assert (folder / "results.json").stat().st_mtime_ns == before
+
+
+def test_a_run_goes_on_where_its_base_was_moved_to(base: Path, tmp_path: Path, undisturbed: Undisturbed) -> None:
+    moved = Path(shutil.copytree(base, tmp_path / "there"))
+    folder = begin(tmp_path / "run", moved, RECIPES[0])
+    stop_after(folder, 5)
+    moved = moved.rename(tmp_path / "elsewhere")
+    run.go_on(folder, replace(run.read_spec(folder), base_folder=str(moved), threads=2))
+    train(folder, None, Stop())
+    assert outcome(folder) == undisturbed(RECIPES[0])
+
+
+def test_another_base_in_the_old_place_is_refused(base: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(base, tmp_path / "base"))
+    folder = begin(tmp_path / "run", place, RECIPES[0])
+    stop_after(folder, 3)
+    make_base(place, seed=1, dropout=0.1)
+    with pytest.raises(BaseProblem, match="no longer holds the base that this run began with; train again"):
+        train(folder, None, Stop())
+    assert states(folder) == [2, 3]
+
+
+def test_a_training_gone_astray_says_null_where_it_has_no_number(base: Path, tmp_path: Path) -> None:
+    folder = begin(tmp_path / "run", base, replace(RECIPES[1], learning_rate=float("1e30"), keep_best=False, clip=1e30))
+    train(folder, None, Stop())
+    written = (folder / "results.json").read_text(encoding="utf-8")
+    results = json.loads(written, parse_constant=pytest.fail)
+    assert results["heldout_loss"] is results["heldout_perplexity"] is results["heldout_bits_per_byte"] is None
+    assert results["base_heldout_loss"] > 0
 
 
 def test_states_are_rare_unless_asked_for(base: Path, tmp_path: Path) -> None:
@@ -247,7 +281,7 @@ def test_a_terminated_trainer_saves_says_so_and_goes_on_to_the_same_weights(
     with start(folder) as process:
         wait_until(process, (folder / "progress.jsonl").exists)
         process.terminate()
-    assert process.returncode == 75
+    assert process.returncode == run.STOPPED == 75
     (saved,) = states(folder)
     verify(folder / f"state-{saved:06d}")
     train(folder, None, Stop())

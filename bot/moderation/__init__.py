@@ -1,0 +1,6 @@
+"""Moderation: judges a generated text or a prompt and gives every reason to refuse it."""
+
+from bot.moderation.copies import ShingleIndex
+from bot.moderation.judge import Moderator
+
+__all__ = ["Moderator", "ShingleIndex"]
