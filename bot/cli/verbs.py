@@ -66,10 +66,9 @@ async def import_file(app: App, asked: argparse.Namespace) -> None:
 async def train_persona(app: App, asked: argparse.Namespace) -> None:
     recipe = (asked.recipe or app.config.training.recipe) + (FULL if asked.full else "")
     job = await train.request(app.database, asked.handles, recipe, asked.weights, asked.seed, clock.now_ms())
-    if job.run_id is not None:
-        show.note(f"Going on with run {job.run_id}, which was interrupted.")
+    title = " + ".join(asked.handles) + (f" (going on with run {job.run_id})" if job.run_id is not None else "")
     try:
-        with show.training_bar(" + ".join(asked.handles)) as tell:
+        with show.training_bar(title) as tell:
             trained = await app.carry_out(job, tell, show.note)
     except asyncio.CancelledError:
         show.note("Stopped; the same command goes on where it stopped.")

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.command import HANDLE, Shell, alive
 
 MODULE = "training.engine"
+STOPPED = "Stopped; the same command goes on where it stopped.\n"
 TRAIN = ("train", HANDLE, "--recipe", "thorough", "--seed", "7", "--json")
 
 
@@ -45,7 +46,7 @@ def test_an_interrupted_training_ends_with_the_very_weights_of_an_undisturbed_on
     assert first == 1
     command.send_signal(signal.SIGINT)
     said = shell.end(command)
-    assert (said.status, said.out, said.err) == (130, "", "")
+    assert (said.status, said.out, said.err) == (130, "", STOPPED)
     assert not alive(trainer)
     (saved,) = states(shell, 1)
     assert saved >= 3
@@ -99,7 +100,7 @@ def test_the_bot_carries_on_what_a_command_left_and_what_it_left_itself(
     command, trainer, _ = started(shell, 1)
     command.send_signal(signal.SIGTERM)
     said = shell.end(command)
-    assert (said.status, said.out, said.err) == (143, "", "")
+    assert (said.status, said.out, said.err) == (143, "", STOPPED)
     assert not alive(trainer)
     (saved,) = states(shell, 1)
 
