@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import itertools
 import logging
@@ -13,6 +12,7 @@ from typing import Any
 from bot import clock
 from bot.domain import Occurrence, OccurrenceState, Persona, Schedule
 from bot.errors import MockingbirdError
+from bot.flows.together import together
 from bot.store import occurrences, outbox, personas, schedules
 from bot.store.database import Database, Db
 
@@ -139,18 +139,11 @@ async def speak_all(
     database: Database, imitate: Imitate, due: Sequence[Occurrence], now: int, max_late_ms: int
 ) -> list[str | Unsaid | None]:
     """What `speak` says of each, in the same order, several at once; if the store fails, the others are given up."""
-    places = asyncio.Semaphore(MOST_AT_ONCE)
 
-    async def in_turn(occurrence: Occurrence) -> str | Unsaid | None:
-        async with places:
-            return await speak(database, imitate, occurrence, now, max_late_ms)
+    async def one(occurrence: Occurrence) -> str | Unsaid | None:
+        return await speak(database, imitate, occurrence, now, max_late_ms)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(in_turn(occurrence)) for occurrence in due]
-    except BaseExceptionGroup as several:
-        raise several.exceptions[0] from None
-    return [task.result() for task in tasks]
+    return await together(one, due, MOST_AT_ONCE)
 
 
 async def speak(

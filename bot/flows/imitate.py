@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,13 +15,13 @@ from bot.errors import (
     PromptRefused,
     WorkerUnavailable,
 )
+from bot.flows.together import together
 from bot.moderation import Moderator, ShingleIndex
 from bot.pool.protocol import FindBase, GenerationFailed, Pool, Wish
 from bot.store import personas
 from bot.store.database import Database
 from bot.tweetlength import weighted_length
 from models.sampling import Sampling
-from models.wire import Done
 from training import run
 from training.corpus import read_corpus
 
@@ -113,7 +112,7 @@ class Imitator:
             seeds = range(seed + tried, seed + min(tried + n - len(accepted), n * self.tries))
             tried += len(seeds)
             wishes = [Wish(base, checkpoint, prompt, number, sampling) for number in seeds]
-            for number, done in zip(seeds, await together(self.pool, wishes, self.at_once), strict=True):
+            for number, done in zip(seeds, await together(self.pool.generate, wishes, self.at_once), strict=True):
                 # What is left of a prompt that was cut may begin with a blank, and a text does not.
                 shown, cut = done.prompt.lstrip(), done.cut_tokens > 0
                 text = (shown + CONTROL.sub("", done.text)).strip()
@@ -161,19 +160,3 @@ def last_words(text: str, most: int) -> str:
     while weighted_length(words[0]) > most:
         words[0] = words[0][-most:] if len(words[0]) > most else words[0][1:]
     return " ".join(words)
-
-
-async def together(pool: Pool, wishes: Sequence[Wish], at_once: int) -> list[Done]:
-    """All wishes, `at_once` of them at a time; when one fails, the others are not waited for."""
-    room = asyncio.Semaphore(at_once)
-
-    async def one(wish: Wish) -> Done:
-        async with room:
-            return await pool.generate(wish)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(wish)) for wish in wishes]
-    except BaseExceptionGroup as several:
-        raise several.exceptions[0] from None
-    return [task.result() for task in tasks]
