@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-RECIPES = ("quick", "standard", "thorough", "huggingtweets")
+from training.recipe import PRESETS
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -81,7 +81,7 @@ def add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--weights", type=weights, metavar="2,1", help="the handles' shares of a mix")
     verb.add_argument(
         "--recipe",
-        choices=RECIPES,
+        choices=tuple(PRESETS),
         help="quick takes half as long as standard, thorough twice; huggingtweets is the original",
     )
     verb.add_argument("--full", action="store_true", help="train all weights instead of an adapter")
