@@ -54,7 +54,14 @@ class App:
         self.pool = LocalPool(worker)
         at_once = min(config.model.max_batch, config.pool.max_waiting)
         self.imitator = Imitator(
-            self.database, self.pool, self.moderator, self.find_base, config.sampling.tries, at_once, worker.log
+            self.database,
+            self.pool,
+            self.moderator,
+            self.find_base,
+            config.sampling.tries,
+            config.sampling.candidates,
+            at_once,
+            worker.log,
         )
 
     async def __aenter__(self) -> Self:
@@ -113,9 +120,13 @@ class App:
         if not imitation.accepted:
             raise NothingAcceptable(persona=persona.slug, reasons=imitation.reasons)
         chosen = imitation.accepted[0]
-        return Spoken(
-            chosen.text, {"checkpoint": imitation.checkpoint, "seed_used": chosen.seed, "sampling": vars(self.sampling)}
-        )
+        made_by = {
+            "checkpoint": imitation.checkpoint,
+            "seed_used": chosen.seed,
+            "sampling": vars(self.sampling),
+            "candidates": self.config.sampling.candidates,
+        }
+        return Spoken(chosen.text, made_by)
 
     async def _do_jobs(self) -> None:
         """Trains what is queued, one after another."""

@@ -54,6 +54,7 @@ class SamplingSettings(_Frozen):
     top_k: int = Field(default=0, ge=0, le=1_000_000, description="a whole number from 0 (no limit) to 1000000")
     max_tokens: int = Field(default=100, ge=1, le=1024, description="a whole number from 1 to 1024")
     tries: int = Field(default=4, ge=1, le=100, description="a whole number from 1 to 100")
+    candidates: int = Field(default=4, ge=1, le=64, description="a whole number from 1 (no choice) to 64")
 
 
 class ModerationSettings(_Frozen):

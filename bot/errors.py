@@ -114,6 +114,10 @@ class PromptRefused(MockingbirdError):
     """The prompt was refused ({reasons}): choose another one."""
 
 
+class MessageRefused(MockingbirdError):
+    """The message to reply to was refused ({reasons}): choose another one."""
+
+
 class NothingAcceptable(MockingbirdError):
     """Moderation refused every text of {persona} ({reasons}): try another prompt, or another seed."""
 

@@ -24,6 +24,25 @@ class Generate:
     prompt: str
     seed: int
     sampling: Sampling
+    message: str | None = None  # what is replied to, "" if it is not known; None: the text is no reply
+
+
+@dataclass(frozen=True)
+class Item:
+    """A text to be scored; `message` is as in Generate."""
+
+    text: str
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """Asks how likely a voice, as in Generate, finds each of these texts."""
+
+    id: int
+    base: str
+    checkpoint: str | None
+    items: list[Item]
 
 
 @dataclass(frozen=True)
@@ -61,6 +80,15 @@ class Done:
 
 
 @dataclass(frozen=True)
+class Scored:
+    """The one good end of a Score: -log p of each text in nats, its end included, and how many tokens that are."""
+
+    id: int
+    nats: list[float]
+    tokens: list[int]
+
+
+@dataclass(frozen=True)
 class Failed:
     """The one bad end of a request; `kind` is "checkpoint", "base", "memory" or "bug"."""
 
@@ -80,9 +108,9 @@ class Progress:
     eta_seconds: float
 
 
-Message = Generate | Cancel | Ready | Alive | Done | Failed | Progress
+Message = Generate | Score | Cancel | Ready | Alive | Done | Scored | Failed | Progress
 KINDS: dict[str, Callable[..., Message]] = {
-    kind.__name__: kind for kind in (Generate, Cancel, Ready, Alive, Done, Failed, Progress)
+    kind.__name__: kind for kind in (Generate, Score, Cancel, Ready, Alive, Done, Scored, Failed, Progress)
 }
 
 
@@ -100,6 +128,8 @@ def decode(body: bytes) -> Message:
         make = KINDS[fields.pop("type")]
         if make is Generate:
             fields["sampling"] = Sampling(**fields["sampling"])
+        elif make is Score:
+            fields["items"] = [Item(**item) for item in fields["items"]]
         return make(**fields)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"a frame of an unknown kind or with wrong fields: {error}") from error

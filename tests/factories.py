@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch import nn
 
 from models.checkpoint import Checkpoint, sha256, write_checkpoint
 from models.engine.gpt2 import GPT2, GPT2Config, Projection
@@ -98,12 +99,13 @@ def random_weights(shape: Shape, seed: int = 0, loud: float = 5.0) -> dict[str, 
 def make_adapter(
     folder: Path, base: Path, seed: int = 0, rank: int = 4, alpha: float = 8.0, strength: float = 0.3, **said: Any
 ) -> Path:
-    """Writes a random adapter of every projection of `base` as a checkpoint; `said` goes into checkpoint.json."""
+    """Writes a random adapter of every projection and of the token embedding of `base` as a checkpoint; `said` goes
+    into checkpoint.json."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
     for name, module in GPT2(GPT2Config.read(base)).named_modules():
-        if isinstance(module, Projection):
+        if isinstance(module, Projection | nn.Embedding) and name != "wpe":
             n_in, n_out = module.weight.shape
             tensors[f"{name}.lora_A"] = torch.randn(n_in, rank, generator=generator) / n_in**0.5
             tensors[f"{name}.lora_B"] = torch.randn(rank, n_out, generator=generator) * strength

@@ -53,6 +53,14 @@ def test_all_reasons_are_given_in_their_order() -> None:
     assert reasons("… ") == ("empty",)
 
 
+def test_a_reply_that_repeats_eight_words_of_its_message_is_refused() -> None:
+    judge = moderator()
+    assert judge.judge(f"ha, {OTHER.lower()}", "", None, OTHER).reasons == ("echo",)
+    assert judge.judge("Every lighthouse keeper I ever met was brave.", "", None, OTHER).reasons == ()
+    assert judge.judge(f"{OTHER} Indeed.", OTHER, None, OTHER).reasons == ()
+    assert judge.judge(OTHER, "", None).reasons == ()
+
+
 def test_a_prompt_is_judged_by_block_list_and_personal_data_only() -> None:
     assert moderator().judge_prompt(f"@someone https://example.com {'x' * 300}").reasons == ()
     assert moderator().judge_prompt("").reasons == ()

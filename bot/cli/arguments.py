@@ -91,6 +91,7 @@ def add_train(verb: argparse.ArgumentParser) -> None:
 def add_imitate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("persona", type=text)
     verb.add_argument("prompt", nargs="?", type=text, default="", help="how the text begins")
+    verb.add_argument("--reply-to", type=message, metavar="TEXT", help="what somebody said, for the texts to answer")
     verb.add_argument("-n", type=number_from(1, 100), default=5, dest="n", help="how many texts (default: 5)")
     verb.add_argument("--seed", type=whole, help="the same seed gives the same texts")
     verb.add_argument("--temperature", type=number_above_zero(10.0))
@@ -112,6 +113,12 @@ def add_schedule(verb: argparse.ArgumentParser) -> None:
 def text(argument: str) -> str:
     """What was typed, with U+FFFD for what is no UTF-8: neither the database nor the worker could be told it."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def message(argument: str) -> str:
+    if not argument.strip():
+        raise argparse.ArgumentTypeError("must not be blank")
+    return text(argument)
 
 
 def weights(text: str) -> list[float]:

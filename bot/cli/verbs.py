@@ -114,7 +114,7 @@ async def imitate(app: App, asked: argparse.Namespace) -> None:
     }
     seed = random.SystemRandom().randrange(2**31) if asked.seed is None else asked.seed
     sampling = replace(app.sampling, **given)
-    done = await app.imitator.imitate(asked.persona, asked.prompt, asked.n, seed, sampling)
+    done = await app.imitator.imitate(asked.persona, asked.prompt, asked.n, seed, sampling, asked.reply_to)
     if done.cut:
         show.note("The prompt was too long: its beginning was left off.")
     if not done.accepted:
@@ -126,6 +126,7 @@ async def imitate(app: App, asked: argparse.Namespace) -> None:
                 "seed": candidate.seed,
                 "verdict": "accepted" if candidate.verdict.accepted else "refused",
                 "reasons": list(candidate.verdict.reasons),
+                "rank": candidate.rank,
             }
             for candidate in done.candidates
         ]
@@ -134,6 +135,7 @@ async def imitate(app: App, asked: argparse.Namespace) -> None:
                 "persona": done.persona.slug,
                 "checkpoint": done.checkpoint,
                 "prompt": done.prompt,
+                "message": done.message,
                 "seconds": time.monotonic() - asked.began,
                 "candidates": candidates,
             }

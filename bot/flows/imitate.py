@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from bot.domain import Candidate, Persona
 from bot.errors import (
     BaseUnavailable,
     CorruptCheckpoint,
+    MessageRefused,
     MockingbirdError,
     PromptRefused,
     WorkerUnavailable,
 )
+from bot.flows.choose import chosen, ranks, seeds_of
 from bot.flows.together import together
 from bot.moderation import Moderator, ShingleIndex
 from bot.pool.protocol import FindBase, GenerationFailed, Pool, Wish
@@ -23,6 +27,7 @@ from bot.store.database import Database
 from bot.tweetlength import weighted_length
 from models.sampling import Sampling
 from training import run
+from training.clean import mended
 from training.corpus import read_corpus
 
 # A byte-level model can write what moves a terminal's cursor or rings its bell; no tweet holds such.
@@ -32,11 +37,13 @@ CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 @dataclass(frozen=True)
 class Imitation:
     """`candidates` are as many as were asked for: the accepted ones in the order of their seeds, then, if the tries ran
-    out, refused ones to fill up. `prompt` is what was gone on from; `cut` says whether its beginning was left off."""
+    out, refused ones to fill up. `prompt` is what was gone on from; `cut` says whether its beginning was left off;
+    `message` is what was replied to."""
 
     persona: Persona
     checkpoint: str
     prompt: str
+    message: str | None
     cut: bool
     candidates: tuple[Candidate, ...]
 
@@ -59,18 +66,22 @@ class Imitator:
     moderator: Moderator
     find_base: FindBase
     tries: int  # how many times the wanted number may be generated
+    choices: int  # how many candidates are made for each text, of which one is taken
     at_once: int  # how many texts of one wish may be with the pool
     log: Path
     _indexes: dict[int, asyncio.Task[ShingleIndex]] = field(default_factory=dict)
 
-    async def imitate(self, name: str, prompt: str, n: int, seed: int, sampling: Sampling) -> Imitation:
-        """Generates until `n` texts are accepted or the tries run out; the first seed tried is `seed`, the next one
-        `seed + 1` and so on, so each candidate can be had again alone by its own seed."""
+    async def imitate(
+        self, name: str, prompt: str, n: int, seed: int, sampling: Sampling, message: str | None = None
+    ) -> Imitation:
+        """Generates until `n` texts are accepted or the tries run out, replies if there is a `message`; the first seed
+        tried is `seed`, the next one `seed + 1` and so on, so each text can be had again alone by its own seed."""
         persona = await self.database.run(lambda db: personas.speaking(db, name))
         assert persona.run_id is not None
         prompt = " ".join(storable(prompt).split())
         if not (verdict := self.moderator.judge_prompt(prompt)).accepted:
             raise PromptRefused(reasons=", ".join(verdict.reasons))
+        message = None if message is None else self._answerable(message)
         # A quarter of the length is kept for what is to be said.
         fitting = last_words(prompt, self.moderator.settings.max_length * 3 // 4)
         folder = run.folder_of(self.database.folder, persona.run_id)
@@ -81,12 +92,28 @@ class Imitator:
         except (OSError, ValueError, KeyError, TypeError) as error:  # whatever may be wrong with a file of ours
             handles = " ".join(persona.handles)
             raise CorruptCheckpoint(checkpoint=folder.name, reason=str(error), handles=handles) from error
-        base = checkpoint if spec.recipe.method == "full" else await asyncio.to_thread(self._base, spec)
+        whole = spec.recipe.method == "full"
+        base: Path | None = None
         try:
-            spoken = await self._speak(persona, base, checkpoint, fitting, n, seed, sampling, index)
-            return replace(spoken, cut=spoken.cut or fitting != prompt)
+            if not whole or (self.choices > 1 and message is None):
+                base = await asyncio.to_thread(self._base, spec)
+        except BaseUnavailable:
+            if not whole:
+                raise
+        wish = Wish(base if base and not whole else checkpoint, checkpoint, fitting, seed, sampling, message)
+        try:
+            shown, cut, candidates = await self._speak(wish, base, n, index)
         except GenerationFailed as error:
             raise self._for_people(error, persona, folder, spec) from error
+        return Imitation(persona, folder.name, shown, message, cut or fitting != prompt, candidates)
+
+    def _answerable(self, message: str) -> str:
+        """A message as training would have cleaned it; raises MessageRefused."""
+        cleaned = mended(storable(message))
+        reasons = self.moderator.judge_prompt(cleaned).reasons if cleaned else ("it holds no words",)
+        if reasons:
+            raise MessageRefused(reasons=", ".join(reasons))
+        return cleaned
 
     def _base(self, spec: run.Spec) -> Path:
         """Where the base was when the run began, since a relative folder means another one elsewhere; else where its
@@ -95,30 +122,38 @@ class Imitator:
         return then if (then / "model.safetensors").is_file() else self.find_base(spec.base)
 
     async def _speak(
-        self,
-        persona: Persona,
-        base: Path,
-        checkpoint: Path,
-        prompt: str,
-        n: int,
-        seed: int,
-        sampling: Sampling,
-        index: ShingleIndex,
-    ) -> Imitation:
+        self, wish: Wish, base: Path | None, n: int, index: ShingleIndex
+    ) -> tuple[str, bool, tuple[Candidate, ...]]:
+        """The prompt as it was gone on from, whether it was cut, and the candidates; the first seed is the wish's."""
         accepted: list[Candidate] = []
         refused: list[Candidate] = []
-        shown, cut, tried = prompt, False, 0
+        shown, cut, tried = wish.prompt, False, 0
         while len(accepted) < n and tried < n * self.tries:
-            seeds = range(seed + tried, seed + min(tried + n - len(accepted), n * self.tries))
+            seeds = range(wish.seed + tried, wish.seed + min(tried + n - len(accepted), n * self.tries))
             tried += len(seeds)
-            wishes = [Wish(base, checkpoint, prompt, number, sampling) for number in seeds]
-            for number, done in zip(seeds, await together(self.pool.generate, wishes, self.at_once), strict=True):
-                # What is left of a prompt that was cut may begin with a blank, and a text does not.
-                shown, cut = done.prompt.lstrip(), done.cut_tokens > 0
-                text = (shown + CONTROL.sub("", done.text)).strip()
-                candidate = Candidate(text, number, self.moderator.judge(text, shown, index))
-                (accepted if candidate.verdict.accepted else refused).append(candidate)
-        return Imitation(persona, checkpoint.parent.name, shown, cut, tuple((accepted + refused)[:n]))
+            groups: dict[int, list[Candidate]] = {seed: [] for seed in seeds}
+            wishes = [replace(wish, seed=number) for seed in seeds for number in seeds_of(seed, self.choices)]
+            answers = iter(await together(self.pool.generate, wishes, self.at_once))
+            for seed, group in groups.items():
+                for done in islice(answers, self.choices):
+                    # What is left of a prompt that was cut may begin with a blank, and a text does not.
+                    shown, cut = done.prompt.lstrip(), done.cut_tokens > 0
+                    text = (shown + CONTROL.sub("", done.text)).strip()
+                    group.append(Candidate(text, seed, self.moderator.judge(text, shown, index, wish.message)))
+            for found in await self._ranked(wish, base, groups.values()):
+                (accepted if found.verdict.accepted else refused).append(found)
+        return shown, cut, tuple((accepted + refused)[:n])
+
+    async def _ranked(self, wish: Wish, base: Path | None, groups: Collection[Sequence[Candidate]]) -> list[Candidate]:
+        """The best candidate of each group, with its rank; what moderation refused is not ranked."""
+        if self.choices > 1:
+            texts = [found.text for group in groups for found in group if found.verdict.accepted]
+            ranked = iter(await ranks(self.pool, wish, base, texts, self.at_once))
+            groups = [
+                [replace(found, rank=next(ranked)) if found.verdict.accepted else found for found in group]
+                for group in groups
+            ]
+        return [chosen(group) for group in groups]
 
     async def _index(self, run_id: int, folder: Path) -> ShingleIndex:
         """Made once, however many ask for it together; one that could not be made is tried again."""

@@ -31,7 +31,7 @@ from models.checkpoint import sha256
 from training import run
 from training.corpus import Corpus, build_corpus
 from training.recipe import Recipe, recipe_named
-from training.timeline import BadHandle, Counts, check_handle
+from training.timeline import BadHandle, Counts, Tweet, check_handle
 
 SPARE_BYTES = 64 * 2**20  # left free on the disk beside what a run needs
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # a full disk, a full quota, a file that may not grow
@@ -122,9 +122,10 @@ async def attempt(
     database: Database, config: Config, find_base: FindBase, train: Train, job: Job, tell: Tell, warn: Warn
 ) -> Trained:
     recipe = recipe_named(job.recipe)
-    persona, tweets, counts = await database.run(lambda db: material(db, job.persona_id))
-    corpus, fingerprint = await asyncio.to_thread(make_corpus, tweets, recipe)
-    for warning in check_size(corpus, counts, config):
+    found = await database.run(lambda db: material(db, job.persona_id))
+    persona = found.persona
+    corpus, fingerprint = await asyncio.to_thread(make_corpus, found, recipe)
+    for warning in check_size(corpus, found.counts, config):
         warn(warning)
     base = await asyncio.to_thread(find_base, config.model.base)
     spec = run.Spec(
@@ -151,18 +152,32 @@ async def attempt(
     return Trained(persona, run_id, job.recipe, dict(results), better)
 
 
-def material(db: Db, persona_id: int) -> tuple[Persona, dict[str, list[Any]], dict[str, Counts]]:
-    """A persona with its handles' tweets and counts."""
+@dataclass(frozen=True)
+class Material:
+    """What a training is made of: tweets and counts by handle, and what the tweets answer, by its id."""
+
+    persona: Persona
+    tweets: dict[str, list[Tweet]]
+    counts: dict[str, Counts]
+    answered: dict[str, str]
+
+
+def material(db: Db, persona_id: int) -> Material:
+    """All that is held for the training of a persona."""
     persona = personas.get(db, persona_id)
     assert persona is not None
     counts = {handle: timelines.counts(db, handle) for handle in persona.handles}
-    held = {handle: found for handle, found in counts.items() if found is not None}
-    return persona, {handle: timelines.tweets(db, handle) for handle in persona.handles}, held
+    return Material(
+        persona,
+        tweets={handle: timelines.tweets(db, handle) for handle in persona.handles},
+        counts={handle: found for handle, found in counts.items() if found is not None},
+        answered={id: text for handle in persona.handles for id, text in timelines.answered(db, handle).items()},
+    )
 
 
-def make_corpus(tweets: dict[str, list[Any]], recipe: Recipe) -> tuple[Corpus, str]:
+def make_corpus(found: Material, recipe: Recipe) -> tuple[Corpus, str]:
     """The corpus with its fingerprint; slow for long timelines, so not for the event loop."""
-    corpus = build_corpus(tweets, recipe)
+    corpus = build_corpus(found.tweets, recipe, found.answered)
     return corpus, corpus.fingerprint
 
 

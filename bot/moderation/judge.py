@@ -35,13 +35,15 @@ class Moderator:
         own = _read_list(Path(settings.block_list)) if settings.block_list else ""
         return cls(settings, BlockList([*_phrases(built_in), *_phrases(own)]))
 
-    def judge(self, text: str, prompt: str, sources: ShingleIndex | None) -> Verdict:
-        """The verdict on a text that begins with its prompt; `sources` are the training tweets."""
+    def judge(self, text: str, prompt: str, sources: ShingleIndex | None, message: str | None = None) -> Verdict:
+        """The verdict on a text that begins with its prompt; `sources` are the training tweets, `message` is what the
+        text replies to."""
         border = len(prompt) if text.startswith(prompt) else 0
         allowed = self.settings
         refusals = {
             "blocked": self.block_list.hits(text),
             "verbatim": sources is not None and sources.holds_run_of(text, border),
+            "echo": message is not None and ShingleIndex([message], allowed.verbatim_words).holds_run_of(text, border),
             "personal data": holds_personal_data(text),
             "mention": not allowed.allow_mentions and not mentions(text) <= mentions(prompt),
             "link": not allowed.allow_links and not links(text) <= links(prompt),

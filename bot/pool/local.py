@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bot.errors import PoolFull
 from bot.pool.child import Child
-from bot.pool.protocol import GenerationFailed, Wish
-from models.wire import Cancel, Done, Failed, Generate, Ready
+from bot.pool.protocol import GenerationFailed, ScoreWish, Wish
+from models.wire import Cancel, Done, Failed, Generate, Ready, Score, Scored
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ class WorkerSettings:
 class Waiting:
     """A request on its way, and who waits for it."""
 
-    request: Generate
-    answer: asyncio.Future[Done]
+    request: Generate | Score
+    answer: asyncio.Future[Done | Scored]
     attempts: int = field(default=0)  # how often it was handed to a worker
     starts: int = field(default=0)  # how many workers did not start while it waited
 
@@ -65,14 +65,27 @@ class LocalPool:
 
     async def generate(self, wish: Wish) -> Done:
         """Raises PoolFull when too many wait, GenerationFailed when the worker says so or died twice over it."""
+        checkpoint = str(wish.checkpoint) if wish.checkpoint else None
+        answer = await self._answer(
+            Generate(next(self._ids), str(wish.base), checkpoint, wish.prompt, wish.seed, wish.sampling, wish.message)
+        )
+        assert isinstance(answer, Done)
+        return answer
+
+    async def score(self, wish: ScoreWish) -> Scored:
+        """Raises as `generate` does."""
+        checkpoint = str(wish.checkpoint) if wish.checkpoint else None
+        answer = await self._answer(Score(next(self._ids), str(wish.base), checkpoint, list(wish.items)))
+        assert isinstance(answer, Scored)
+        return answer
+
+    async def _answer(self, request: Generate | Score) -> Done | Scored:
         if self._closed:
             raise GenerationFailed("worker", STOPPING)
         if self._queue.qsize() >= self.settings.max_waiting:
             raise PoolFull(waiting=self._queue.qsize())
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_alive())
-        checkpoint = str(wish.checkpoint) if wish.checkpoint else None
-        request = Generate(next(self._ids), str(wish.base), checkpoint, wish.prompt, wish.seed, wish.sampling)
         waiting = Waiting(request, asyncio.get_running_loop().create_future())
         self._queue.put_nowait(waiting)
         self._wanted.set()
@@ -133,7 +146,7 @@ class LocalPool:
                     self._ready = True
                     tasks.pop().cancel()  # the watch over its start
                     tasks += [asyncio.create_task(self._watch(child)), asyncio.create_task(self._feed(child))]
-                elif isinstance(message, Done | Failed):
+                elif isinstance(message, Done | Scored | Failed):
                     answered = True
                     self._settle(message)
         finally:
@@ -179,7 +192,7 @@ class LocalPool:
             self._room.release()
             raise
 
-    def _settle(self, message: Done | Failed) -> None:
+    def _settle(self, message: Done | Scored | Failed) -> None:
         waiting = self._flying.pop(message.id, None)
         if waiting is None:
             return  # cancelled meanwhile

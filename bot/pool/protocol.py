@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from models.sampling import Sampling
-from models.wire import Done, Progress
+from models.wire import Done, Item, Progress, Scored
 
 Tell = Callable[[Progress], None]
 
@@ -22,6 +22,16 @@ class Wish:
     prompt: str
     seed: int
     sampling: Sampling
+    message: str | None = None  # what is replied to, "" if it is not known; None: the text is no reply
+
+
+@dataclass(frozen=True)
+class ScoreWish:
+    """A few texts of which a voice is to say how likely it finds them; the worker reads them in one go."""
+
+    base: Path
+    checkpoint: Path | None
+    items: tuple[Item, ...]
 
 
 class GenerationFailed(Exception):
@@ -33,9 +43,11 @@ class GenerationFailed(Exception):
 
 
 class Pool(Protocol):
-    """Generates texts; every wish ends in exactly one answer or one GenerationFailed."""
+    """Generates and scores texts; every wish ends in exactly one answer or one GenerationFailed."""
 
     async def generate(self, wish: Wish) -> Done: ...
+
+    async def score(self, wish: ScoreWish) -> Scored: ...
 
     async def close(self) -> None: ...
 

@@ -73,6 +73,21 @@ def tweets(db: sqlite_utils.Database, handle: str) -> list[Tweet]:
     ]
 
 
+def answered(db: sqlite_utils.Database, handle: str) -> dict[str, str]:
+    """By id, the texts that this handle's replies answer, as far as any timeline holds them; their own win, for ids
+    that are not X's may stand in several."""
+    rows = db.execute(
+        """SELECT said.tweet_id, said.text
+           FROM timelines AS own JOIN tweets AS reply ON reply.timeline_id = own.id
+           CROSS JOIN timelines AS other  -- in this order: a text is then found by its primary key
+           CROSS JOIN tweets AS said ON said.timeline_id = other.id AND said.tweet_id = reply.reply_to
+           WHERE own.handle = ? AND reply.kind <> 'retweet' AND reply.reply_to IS NOT NULL AND said.kind <> 'retweet'
+           ORDER BY said.timeline_id = own.id""",
+        [bare(handle)],
+    )
+    return dict(rows.fetchall())
+
+
 def handles(db: sqlite_utils.Database) -> list[str]:
     """Every handle of which something is held, spelled as it was first held, in alphabetical order."""
     return [handle for (handle,) in db.execute("SELECT handle FROM timelines ORDER BY handle")]

@@ -15,9 +15,10 @@ import torch
 from models.checkpoint import DamagedCheckpoint
 from models.engine.batching import Running
 from models.engine.device import choose_device
+from models.engine.scoring import score
 from models.engine.voices import BaseProblem, Voices
 from models.lifeline import die_with_parent
-from models.wire import HEADER, LARGEST, Alive, Cancel, Failed, Generate, Message, Ready, decode, encode
+from models.wire import HEADER, LARGEST, Alive, Cancel, Failed, Generate, Message, Ready, Score, Scored, decode, encode
 
 
 def main() -> None:
@@ -57,13 +58,17 @@ def serve(inbox: Inbox, bot: socket.socket, voices: Voices) -> None:
             told = time.monotonic()
 
 
-def take(message: Message, running: Running, voices: Voices) -> Failed | None:
-    """Lets a request join, or says why it cannot: a bad checkpoint must not cost the others their answers."""
+def take(message: Message, running: Running, voices: Voices) -> Scored | Failed | None:
+    """Lets a request join, or answers it at once: a Score, and why one cannot be fulfilled, since a bad checkpoint must
+    not cost the others their answers."""
     if isinstance(message, Cancel):
         running.leave(message.id)
-    elif isinstance(message, Generate):
+    elif isinstance(message, Generate | Score):
         try:
-            running.join(message, voices.get(message.base, message.checkpoint))
+            voice = voices.get(message.base, message.checkpoint)
+            if isinstance(message, Score):
+                return score(message, voice)
+            running.join(message, voice)
         except DamagedCheckpoint as error:
             return Failed(message.id, "checkpoint", str(error))
         except BaseProblem as error:

@@ -14,7 +14,7 @@ from torch import Tensor
 from models.engine.cache import Cache
 from models.engine.sampler import Draw, draw_tokens
 from models.engine.voices import Voice
-from models.prompt import prompt_tokens
+from models.prompt import prompt_tokens, without_marks
 from models.sampling import Sampling
 from models.wire import Done, Generate
 
@@ -43,7 +43,7 @@ class Batch:
     """Up to ROWS requests of one model; their adapters are stacked (rows, in, rank), zero where a row has none."""
 
     def __init__(self, voice: Voice) -> None:
-        self.model, self.rank, self.end = voice.model, voice.rank, voice.end
+        self.model, self.shapes, self.marks = voice.model, voice.shapes, voice.marks
         weight = self.model.wte.weight
         self.rows: list[Row | None] = [None] * ROWS
         self.cache = Cache(self.model.config, ROWS, weight.device, weight.dtype)
@@ -53,17 +53,18 @@ class Batch:
 
     def fits(self, voice: Voice) -> bool:
         """Whether a request of this voice can join now."""
-        same = self.model is voice.model and self.rank == voice.rank and self.low_rank.keys() == voice.low_rank.keys()
-        return same and None in self.rows
+        return self.model is voice.model and self.shapes == voice.shapes and None in self.rows
 
     def join(self, request: Generate, voice: Voice) -> None:
         """Reads the prompt, all but its last token, into a free row."""
         n_positions = self.model.config.n_positions
         most = max(1, min(request.sampling.max_tokens, n_positions - 2))
         sampling = replace(request.sampling, max_tokens=most)
-        prompt, cut = prompt_tokens(voice.tokenizer.encode(request.prompt).ids, self.end, n_positions - most)
+        text = voice.tokens(request.prompt)
+        message = None if request.message is None else voice.tokens(request.message)
+        prompt, cut = prompt_tokens(text, self.marks, n_positions - most, message=message)
         # The cut can fall inside a character; what is left of it is not shown.
-        shown = voice.tokenizer.decode(prompt[1:]).lstrip("\ufffd") if cut else request.prompt
+        shown = voice.tokenizer.decode(text[cut:]).lstrip("\ufffd") if cut else without_marks(request.prompt)
         index = self.rows.index(None)
         for name, (a, b) in voice.low_rank.items():
             self.low_rank[name][0][index] = a
@@ -86,23 +87,23 @@ class Batch:
     def step(self) -> list[Done]:
         """One token for every row; returns the requests that are done."""
         device = self.cache.rows.device
-        ids = torch.tensor([[row.last if row else self.end] for row in self.rows], device=device)
+        ids = torch.tensor([[row.last if row else self.marks.end] for row in self.rows], device=device)
         positions = torch.tensor(self.cache.lengths, device=device)[:, None]
         hidden = self.model(ids, positions, self.cache.step(), self.low_rank)
-        logits = self.model.logits(hidden[:, 0])
+        logits = self.model.logits(hidden, self.low_rank)[:, 0]
         idle = Draw(Sampling(), 0, 0)
         draws = [Draw(row.sampling, row.request.seed, len(row.tokens)) if row else idle for row in self.rows]
         finished = []
-        for index, token in enumerate(draw_tokens(logits, draws, self.end)):
+        for index, token in enumerate(draw_tokens(logits, draws, self.marks)):
             row = self.rows[index]
             if row is None:
                 continue
             self.cache.advance(index)
             row.last = token
-            if token != self.end:
+            if token != self.marks.end:
                 row.tokens.append(token)
-            if token == self.end or len(row.tokens) == row.sampling.max_tokens:
-                finished.append(row.done(token == self.end))
+            if token == self.marks.end or len(row.tokens) == row.sampling.max_tokens:
+                finished.append(row.done(token == self.marks.end))
                 self._free(index)
         return finished
 

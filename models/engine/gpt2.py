@@ -21,9 +21,12 @@ from torch import Tensor, nn
 # Training passes `causal`; generation passes its key/value cache's method, which also remembers the keys.
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
-# Low-rank differences by the name of the projection they add to, e.g. "h.0.attn.c_attn": A is (in, rank) or
+# Low-rank differences by the name of the weight they add to, e.g. "h.0.attn.c_attn": A is (in, rank) or
 # (batch, in, rank) and B is (rank, out) or (batch, rank, out); the batched form gives each row a persona of its own.
+# That of "wte", (vocabulary, rank) and (rank, width), counts where tokens are read and where they are predicted.
 LowRank = Mapping[str, tuple[Tensor, Tensor]]
+
+EMBEDDING = "wte"
 
 # What config.json may not say otherwise: the variants that transformers knows of and we would compute wrongly.
 PLAIN = {
@@ -160,15 +163,25 @@ class GPT2(nn.Module):
         """Token ids (batch, time) -> final hidden states (batch, time, width); positions count from 0 if not given."""
         if positions is None:
             positions = torch.arange(ids.shape[1], device=ids.device)
-        x = self.drop(self.wte(ids) + self.wpe(positions))
+        x = self.wte(ids) + self.wpe(positions)
+        if low_rank is not None and (pair := low_rank.get(EMBEDDING)) is not None:
+            a, b = (part.to(x.dtype) for part in pair)
+            # The rows of A that the ids name: one table for all, or one each.
+            x = x + (a[ids] if a.ndim == 2 else a[torch.arange(len(ids), device=ids.device)[:, None], ids]) @ b
+        x = self.drop(x)
         for block in self.h:
             x = block(x, attend, low_rank)
         out: Tensor = self.ln_f(x)
         return out
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Hidden states (..., width) -> logits (..., vocabulary); the head is the token embedding, as in GPT-2."""
-        return F.linear(hidden, self.wte.weight)
+    def logits(self, hidden: Tensor, low_rank: LowRank | None = None) -> Tensor:
+        """Hidden states (batch, time, width) -> logits (batch, time, vocabulary) in the precision of `hidden`; the
+        head is the token embedding, as in GPT-2."""
+        found = F.linear(hidden, self.wte.weight.to(hidden.dtype))
+        if low_rank is not None and (pair := low_rank.get(EMBEDDING)) is not None:
+            a, b = (part.to(found.dtype) for part in pair)
+            found = found + (hidden @ b.mT) @ a.mT
+        return found
 
     def initialise(self, generator: torch.Generator) -> GPT2:
         """Fresh weights as GPT-2 draws them: N(0, 0.02), residual projections scaled by 1/sqrt(2 layers)."""

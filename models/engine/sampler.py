@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from models.prompt import Marks
 from models.sampling import Sampling
 
 MASK = 2**64 - 1
@@ -36,9 +37,12 @@ class Draw:
     generated: int  # tokens drawn so far; also the counter of the random stream
 
 
-def draw_tokens(logits: Tensor, draws: Sequence[Draw], end: int) -> list[int]:
+def draw_tokens(logits: Tensor, draws: Sequence[Draw], marks: Marks) -> list[int]:
     """Logits (rows, vocabulary) -> one token id per row, by temperature, top-k, then top-p (Holtzman et al. 2020,
-    "The curious case of neural text degeneration"), then the inverse of the cumulative distribution."""
+    "The curious case of neural text degeneration"), then the inverse of the cumulative distribution.
+
+    The reply mark is never drawn: whether a text is a reply is settled before it begins.
+    """
     logits = logits.float()
     rows = len(draws)
 
@@ -46,7 +50,8 @@ def draw_tokens(logits: Tensor, draws: Sequence[Draw], end: int) -> list[int]:
         return torch.tensor(values, dtype=torch.float32, device=logits.device).view(rows, 1)
 
     too_early = [row for row, draw in enumerate(draws) if draw.generated < draw.sampling.min_tokens]
-    logits[too_early, end] = -torch.inf
+    logits[too_early, marks.end] = -torch.inf
+    logits[:, marks.reply] = -torch.inf
     scaled = logits / column([draw.sampling.temperature for draw in draws])
     ordered, tokens = torch.sort(scaled, dim=-1, descending=True, stable=True)
     vocabulary = ordered.shape[-1]

@@ -1,4 +1,4 @@
-"""The tokenizer of a base: byte-level BPE read from its folder, and the id of the end-of-text token."""
+"""The tokenizer of a base: byte-level BPE read from its folder, and the ids of its marks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from tokenizers.implementations import ByteLevelBPETokenizer
 
-END_OF_TEXT = "<|endoftext|>"
+from models.prompt import END_OF_TEXT, REPLY, Marks
+
+REPLY_TOKEN = chr(256 + ord(REPLY))  # how byte-level BPE spells a control character
 
 
 def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
@@ -29,3 +31,11 @@ def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
     if end is None:
         raise ValueError(f"the tokenizer in {folder} has no {END_OF_TEXT} token")
     return tokenizer, end
+
+
+def marks_of(tokenizer: Tokenizer) -> Marks:
+    """The ids of the end-of-text and the reply token; raises ValueError if the tokenizer lacks one."""
+    end, reply = tokenizer.token_to_id(END_OF_TEXT), tokenizer.token_to_id(REPLY_TOKEN)
+    if end is None or reply is None:
+        raise ValueError(f"the tokenizer has no token for {END_OF_TEXT if end is None else 'the byte 1e'}")
+    return Marks(end, reply)

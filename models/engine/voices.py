@@ -13,7 +13,8 @@ from torch import Tensor
 
 from models.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint, sha256
 from models.engine.gpt2 import GPT2
-from models.engine.tokenizer import load_tokenizer
+from models.engine.tokenizer import load_tokenizer, marks_of
+from models.prompt import Marks, without_marks
 
 
 class BaseProblem(ValueError):
@@ -26,8 +27,12 @@ class Base:
 
     model: GPT2
     tokenizer: Tokenizer
-    end: int  # id of the end-of-text token
+    marks: Marks
     sha256: str
+
+    @property
+    def end(self) -> int:
+        return self.marks.end
 
 
 @dataclass(frozen=True)
@@ -36,24 +41,34 @@ class Voice:
 
     model: GPT2
     tokenizer: Tokenizer
-    end: int
-    rank: int
+    marks: Marks
     low_rank: dict[str, tuple[Tensor, Tensor]]
     bytes: int
+
+    @property
+    def shapes(self) -> dict[str, tuple[torch.Size, torch.Size]]:
+        """Voices of one model and equal shapes can speak in one batch."""
+        return {name: (a.shape, b.shape) for name, (a, b) in self.low_rank.items()}
+
+    def tokens(self, text: str) -> list[int]:
+        """The tokens of what somebody wrote."""
+        ids: list[int] = self.tokenizer.encode(without_marks(text)).ids
+        return ids
 
 
 def load_base(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
     """Loads a base folder; raises BaseProblem."""
     try:
         model = GPT2.load(folder, device, dtype).eval()
-        tokenizer, end = load_tokenizer(folder)
+        tokenizer, _ = load_tokenizer(folder)
+        marks = marks_of(tokenizer)
     except Exception as error:
         raise BaseProblem(f"{folder}: {error}") from error
-    return Base(model, tokenizer, end, sha256(folder / "model.safetensors"))
+    return Base(model, tokenizer, marks, sha256(folder / "model.safetensors"))
 
 
 def read_low_rank(folder: Path, checkpoint: Checkpoint) -> dict[str, tuple[Tensor, Tensor]]:
-    """adapter.safetensors -> (A, B * alpha / rank) by the name of the projection."""
+    """adapter.safetensors -> (A, B * alpha / rank) by the name of the weight."""
     tensors = load_file(folder / "adapter.safetensors")
     names = sorted(name.removesuffix(".lora_A") for name in tensors if name.endswith(".lora_A"))
     scale = checkpoint.alpha / checkpoint.rank
@@ -72,7 +87,7 @@ class Voices:
         """Loads or finds a voice; raises BaseProblem or DamagedCheckpoint."""
         if checkpoint is None:
             held = self._base(base)
-            return Voice(held.model, held.tokenizer, held.end, 0, {}, 0)
+            return Voice(held.model, held.tokenizer, held.marks, {}, 0)
         key = (base, checkpoint)
         if key not in self._voices:
             self._voices[key] = self._load(Path(base), Path(checkpoint))
@@ -90,7 +105,7 @@ class Voices:
         if checkpoint.kind == "model":
             whole = load_base(folder, self.device, self.dtype)
             size = sum(weight.numel() * weight.element_size() for weight in whole.model.parameters())
-            return Voice(whole.model, whole.tokenizer, whole.end, 0, {}, size)
+            return Voice(whole.model, whole.tokenizer, whole.marks, {}, size)
         held = self._base(str(base))
         if held.sha256 != checkpoint.base_sha256:
             raise DamagedCheckpoint(f"it was trained on another version of the base {checkpoint.base}")
@@ -102,7 +117,7 @@ class Voices:
             name: (a.to(self.device, self.dtype), b.to(self.device, self.dtype)) for name, (a, b) in pairs.items()
         }
         size = sum(part.numel() * part.element_size() for pair in low_rank.values() for part in pair)
-        return Voice(held.model, held.tokenizer, held.end, checkpoint.rank, low_rank, size)
+        return Voice(held.model, held.tokenizer, held.marks, low_rank, size)
 
     def _make_room(self) -> None:
         while len(self._voices) > 1 and sum(voice.bytes for voice in self._voices.values()) > self.budget:

@@ -13,7 +13,7 @@ from bot.cli.arguments import make_parser, parse
 VERBS = {
     ("import",): ["--handle", "--dry-run"],
     ("train",): ["--weights", "--recipe", "--full", "--seed"],
-    ("imitate",): ["-n", "--seed", "--temperature", "--top-p", "--max-tokens"],
+    ("imitate",): ["--reply-to", "-n", "--seed", "--temperature", "--top-p", "--max-tokens"],
     ("personas",): [],
     ("schedule",): [],
     ("schedule", "add"): ["--every", "--cron", "--tz", "--prompt"],

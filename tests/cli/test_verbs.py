@@ -207,9 +207,9 @@ def test_training_again_is_a_new_run_and_json_holds_its_figures(speaking: Shell)
 def test_an_imitation_is_explained_by_its_json(speaking: Shell) -> None:
     asked = ("imitate", HANDLE, "the gull", "-n", "3", "--seed", "7", "--temperature", "0.9", "--top-p", "0.9")
     done = speaking.good(*asked)
-    assert set(done) == {"persona", "checkpoint", "prompt", "seconds", "candidates"}
-    assert (done["persona"], done["checkpoint"], done["prompt"]) == (HANDLE, "1", "the gull")
-    assert [set(candidate) for candidate in done["candidates"]] == [{"text", "seed", "verdict", "reasons"}] * 3
+    assert set(done) == {"persona", "checkpoint", "prompt", "message", "seconds", "candidates"}
+    assert (done["persona"], done["checkpoint"], done["prompt"], done["message"]) == (HANDLE, "1", "the gull", None)
+    assert [set(candidate) for candidate in done["candidates"]] == [{"text", "seed", "verdict", "reasons", "rank"}] * 3
     assert [(found["verdict"], found["reasons"]) for found in done["candidates"]] == [("accepted", [])] * 3
     said = speaking(*asked)
     assert said.out == "".join(f"  - {found['text']}\n".replace("\n", "\n    ")[:-4] for found in done["candidates"])
@@ -228,12 +228,22 @@ def test_without_a_seed_the_texts_differ(speaking: Shell) -> None:
                          "`mockingbird train gullwatchr`."),
         ([b"\xff"], "There is no persona '\ufffd': train one first with `mockingbird train \ufffd`."),
         ([HANDLE, "mail jo@example.com"], "The prompt was refused (personal data): choose another one."),
+        ([HANDLE, "--reply-to", "mail jo@example.com"],
+         "The message to reply to was refused (personal data): choose another one."),
+        ([HANDLE, "--reply-to", "@jo https://example.com"],
+         "The message to reply to was refused (it holds no words): choose another one."),
     ],
 )  # fmt: skip
 def test_an_imitation_that_cannot_be_is_one_sentence(
     speaking: Shell, arguments: list[str | bytes], sentence: str
 ) -> None:
     assert speaking("imitate", *arguments, "--json").sentence == sentence
+
+
+def test_a_blank_message_is_bad_usage(speaking: Shell) -> None:
+    said = speaking("imitate", HANDLE, "--reply-to", " \n")
+    assert (said.status, said.out) == (2, "")
+    assert said.err.endswith("argument --reply-to: must not be blank\n")
 
 
 def test_a_prompt_that_is_no_text_is_mended(speaking: Shell) -> None:

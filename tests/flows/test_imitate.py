@@ -11,10 +11,23 @@ import pytest
 
 from bot.app import App
 from bot.config import load_config
-from bot.errors import BaseUnavailable, CorruptCheckpoint, NoCheckpoint, PromptRefused, UnknownPersona
+from bot.domain import Candidate, Verdict
+from bot.errors import (
+    BaseUnavailable,
+    CorruptCheckpoint,
+    MessageRefused,
+    NoCheckpoint,
+    PromptRefused,
+    UnknownPersona,
+)
+from bot.flows.choose import chosen, seeds_of
 from bot.flows.imitate import last_words
+from bot.pool.protocol import ScoreWish
 from bot.store import personas
 from bot.tweetlength import weighted_length
+from models.checkpoint import Checkpoint, write_checkpoint
+from models.wire import Item
+from tests.factories import Shape, make_base
 
 PERSONA = "gullwatcher"
 
@@ -61,10 +74,10 @@ async def test_no_text_holds_what_would_move_a_cursor_or_ring_a_bell(data: Path,
 async def test_refused_candidates_are_replaced_by_later_seeds(
     data: Path, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    async with opened(data, environ) as app:
+    async with opened(data, environ, SAMPLING__CANDIDATES=1) as app:
         free = (await app.imitator.imitate(PERSONA, "", 12, 7, app.sampling)).accepted
     blocked = block(tmp_path, free[1].text, free[2].text)
-    async with opened(data, environ, MODERATION__BLOCK_LIST=blocked) as app:
+    async with opened(data, environ, MODERATION__BLOCK_LIST=blocked, SAMPLING__CANDIDATES=1) as app:
         kept = (await app.imitator.imitate(PERSONA, "", 5, 7, app.sampling)).accepted
     expected = [text for text in free if text in kept]
     assert len(kept) == 5
@@ -75,15 +88,128 @@ async def test_refused_candidates_are_replaced_by_later_seeds(
 async def test_when_the_tries_run_out_what_was_refused_is_shown_behind_what_was_not(
     data: Path, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    async with opened(data, environ) as app:
+    async with opened(data, environ, SAMPLING__CANDIDATES=1) as app:
         free = (await app.imitator.imitate(PERSONA, "", 3, 7, app.sampling)).accepted
     blocked = block(tmp_path, free[0].text)
-    async with opened(data, environ, MODERATION__BLOCK_LIST=blocked, SAMPLING__TRIES=1) as app:
+    once = {"SAMPLING__TRIES": 1, "SAMPLING__CANDIDATES": 1}
+    async with opened(data, environ, MODERATION__BLOCK_LIST=blocked, **once) as app:
         done = await app.imitator.imitate(PERSONA, "", 3, 7, app.sampling)
     assert done.accepted == tuple(text for text in done.candidates if text.verdict.accepted)
     assert done.candidates[-1].verdict.reasons == ("blocked",)
     assert len(done.candidates) == 3
     assert done.reasons == "blocked"
+
+
+# --- Of several candidates one is taken -------------------------------------------------------------------------------
+
+
+async def each(data: Path, environ: dict[str, str], seed: int, message: str | None) -> list[Candidate]:
+    """The candidates for the text of this seed, each made by itself."""
+    async with opened(data, environ, SAMPLING__CANDIDATES=1) as app:
+        made = [
+            await app.imitator.imitate(PERSONA, "the gull", 1, number, app.sampling, message)
+            for number in seeds_of(seed, 4)
+        ]
+    return [done.candidates[0] for done in made]
+
+
+@pytest.mark.parametrize("message", [None, "where is the kettle?"])
+async def test_the_most_characteristic_candidate_is_taken_and_the_answer_that_fits_its_message_best(
+    data: Path, environ: dict[str, str], message: str | None
+) -> None:
+    base, checkpoint = Path(environ["MOCKINGBIRD__MODEL__BASE"]), data / "runs" / "1" / "checkpoint"
+    for seed in (7, 8, 9):
+        candidates = await each(data, environ, seed, message)
+        assert all(found.rank is None and found.verdict.accepted for found in candidates)
+        async with opened(data, environ) as app:
+            done = await app.imitator.imitate(PERSONA, "the gull", 1, seed, app.sampling, message)
+            assert done.message == message
+            items = tuple(Item(found.text, message) for found in candidates)
+            ours = await app.pool.score(ScoreWish(base, checkpoint, items))
+            if message is None:
+                other = await app.pool.score(ScoreWish(base, None, items))
+                gains = [(b - a) / n for a, b, n in zip(ours.nats, other.nats, ours.tokens, strict=True)]
+            else:
+                plain = tuple(Item(found.text, "") for found in candidates)
+                other = await app.pool.score(ScoreWish(base, checkpoint, plain))
+                gains = [b - a for a, b in zip(ours.nats, other.nats, strict=True)]
+        best = candidates[gains.index(max(gains))]
+        assert len(set(gains)) == 4
+        assert done.candidates == (replace(best, seed=seed, rank=max(gains)),)
+
+
+async def test_what_moderation_refuses_is_not_taken_however_characteristic(
+    data: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    async with opened(data, environ) as app:
+        first = (await app.imitator.imitate(PERSONA, "the gull", 1, 7, app.sampling)).candidates[0]
+    blocked = block(tmp_path, first.text.removeprefix("the gull"))
+    async with opened(data, environ, MODERATION__BLOCK_LIST=blocked) as app:
+        second = (await app.imitator.imitate(PERSONA, "the gull", 1, 7, app.sampling)).candidates[0]
+    assert second.verdict.accepted
+    assert second.text != first.text
+    assert second.seed == first.seed
+    assert first.rank is not None
+    assert second.rank is not None
+    assert second.rank < first.rank
+
+
+@pytest.mark.parametrize("found", [True, False])
+async def test_a_persona_of_its_own_weights_is_ranked_if_its_base_can_be_found(
+    data: Path, environ: dict[str, str], found: bool
+) -> None:
+    folder, base = data / "runs" / "1", Path(environ["MOCKINGBIRD__MODEL__BASE"])
+    shutil.rmtree(folder / "checkpoint")
+    make_base(folder / "checkpoint", Shape(n_positions=128), seed=5)
+    write_checkpoint(folder / "checkpoint", Checkpoint("model", "tiny", "00"))
+    spec = (folder / "run.json").read_text().replace('"method": "adapter"', '"method": "full"')
+    assert '"full"' in spec
+    (folder / "run.json").write_text(spec if found else spec.replace(str(base), "/nowhere/gone"))
+    async with opened(data, environ) as app:
+        alone = await app.imitator.imitate(PERSONA, "", 2, 7, app.sampling)
+        reply = await app.imitator.imitate(PERSONA, "", 2, 7, app.sampling, "tea?")
+    assert [candidate.rank is not None for candidate in alone.accepted] == [found] * 2
+    assert [candidate.rank is not None for candidate in reply.accepted] == [True] * 2
+
+
+NO, YES = Verdict(("blocked",)), Verdict()
+
+
+@pytest.mark.parametrize(
+    ("made", "index"),
+    [
+        ([(YES, 0.1), (YES, 0.3), (YES, 0.2)], 1),
+        ([(NO, None), (YES, -5.0), (YES, -6.0)], 1),
+        ([(YES, 0.2), (YES, 0.2)], 0),
+        ([(YES, None), (YES, None)], 0),
+        ([(YES, None), (YES, -9.0)], 1),
+        ([(NO, None), (NO, None)], 0),
+    ],
+)
+def test_the_highest_rank_wins_and_of_equals_the_first(made: list[tuple[Verdict, float | None]], index: int) -> None:
+    candidates = [Candidate(str(number), 7, verdict, rank) for number, (verdict, rank) in enumerate(made)]
+    assert chosen(candidates) is candidates[index]
+
+
+def test_the_first_seed_of_a_text_is_its_own_and_the_others_differ() -> None:
+    assert seeds_of(7, 1) == [7]
+    seeds = [number for seed in range(50) for number in seeds_of(seed, 4)]
+    assert len(set(seeds)) == 200
+    assert seeds[::4] == list(range(50))
+    assert all(0 <= number < 2**63 for number in seeds)
+
+
+# --- What cannot be imitated ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("message", "why"), [("call me at 555-0123", "personal data"), (" @jo \u200b https://t.co/a1", "it holds no words")]
+)
+async def test_a_refused_message_starts_no_worker(data: Path, environ: dict[str, str], message: str, why: str) -> None:
+    async with opened(data, environ) as app:
+        with pytest.raises(MessageRefused, match=rf"The message to reply to was refused \({why}\)"):
+            await app.imitator.imitate(PERSONA, "", 5, 7, app.sampling, message)
+        assert app.pool.worker_pid is None
 
 
 async def test_a_refused_prompt_starts_no_worker(data: Path, environ: dict[str, str]) -> None:

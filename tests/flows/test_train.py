@@ -28,6 +28,7 @@ from bot.pool.trainer import train as real_train
 from bot.store import jobs, personas
 from bot.store.database import Database
 from training import run
+from training.corpus import Piece, read_corpus
 
 Train = Callable[[Path, Tell], Awaitable[None]]
 
@@ -166,6 +167,24 @@ async def test_just_enough_text_is_trained_with_a_warning(database: Database, co
     (warning,) = warnings
     assert warning.startswith("@kevin has only ")
     assert "below 40,000 a voice stays weak" in warning
+
+
+async def test_a_reply_is_learnt_after_what_it_answers_whoever_said_that(
+    database: Database, config: Config, tmp_path: Path
+) -> None:
+    def rows(handle: str, *extra: dict[str, object]) -> Path:
+        texts = [{"id": f"{handle}{n}", "text": f"the {handle} counts to {n} slowly"} for n in range(300)]
+        file = tmp_path / f"{handle}.jsonl"
+        file.write_text("".join(json.dumps({**row, "author_handle": handle}) + "\n" for row in (*extra, *texts)))
+        return file
+
+    answer = {"text": "@Heron the gull has had its fish", "referenced_tweets": [{"type": "replied_to", "id": "heron7"}]}
+    await ingest.ingest(database, rows("gull", {"id": "1", **answer, "created_at": "2020-01-01T00:00:00Z"}), None, 1)
+    await ingest.ingest(database, rows("heron"), None, 1)
+    await do(database, config, measuring(1.0, 2.0), await ask(database, "gull"))
+    corpus = read_corpus(run.folder_of(database.folder, 1) / "corpus")
+    replies = [piece for piece in (*corpus.train, *corpus.held_out) if piece.reply]
+    assert replies == [Piece("gull", "the gull has had its fish", True, "the heron counts to 7 slowly")]
 
 
 # --- Ends -------------------------------------------------------------------------------------------------------------

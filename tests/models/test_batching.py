@@ -39,11 +39,17 @@ def held() -> Voices:
 
 
 def ask(
-    base: Path, checkpoint: Path | None = None, prompt: str = "", seed: int = 0, id: int = 1, **said: object
+    base: Path,
+    checkpoint: Path | None = None,
+    prompt: str = "",
+    seed: int = 0,
+    id: int = 1,
+    message: str | None = None,
+    **said: object,
 ) -> Generate:
     sampling = said.pop("sampling", None) or Sampling(**said)  # type: ignore[arg-type]
     assert isinstance(sampling, Sampling)
-    return Generate(id, str(base), str(checkpoint) if checkpoint else None, prompt, seed, sampling)
+    return Generate(id, str(base), str(checkpoint) if checkpoint else None, prompt, seed, sampling, message)
 
 
 def voice_of(held: Voices, request: Generate) -> Voice:
@@ -62,13 +68,14 @@ def alone(held: Voices, request: Generate) -> Done:
 def recomputed(held: Voices, request: Generate, room: int) -> tuple[list[int], bool]:
     """The tokens of a request by the book: the whole sequence is read anew for every token, without a cache."""
     voice = voice_of(held, request)
-    tokens, _ = prompt_tokens(voice.tokenizer.encode(request.prompt).ids, voice.end, room)
+    message = None if request.message is None else voice.tokens(request.message)
+    tokens, _ = prompt_tokens(voice.tokens(request.prompt), voice.marks, room, message=message)
     made: list[int] = []
     while len(made) < request.sampling.max_tokens:
         hidden = voice.model(torch.tensor([tokens + made]), low_rank=voice.low_rank)
         draw = Draw(request.sampling, request.seed, len(made))
-        (token,) = draw_tokens(voice.model.logits(hidden[:, -1]), [draw], voice.end)
-        if token == voice.end:
+        (token,) = draw_tokens(voice.model.logits(hidden, voice.low_rank)[:, -1], [draw], voice.marks)
+        if token == voice.marks.end:
             return made, True
         made.append(token)
     return made, False
@@ -87,6 +94,37 @@ def test_a_cache_gives_the_tokens_that_reading_everything_anew_gives(
         done = alone(held, request)
         text = voice_of(held, request).tokenizer.decode(tokens).replace("\ufffd", "")
         assert done == Done(1, prompt, text, len(tokens), finished, 0)
+
+
+@pytest.mark.parametrize("message", ["", "where is the kettle?", " ".join(sentences(9))])
+@pytest.mark.parametrize("prompt", ["", "rain walks"])
+def test_a_reply_goes_on_from_its_message(message: str, prompt: str, tiny: Path, held: Voices) -> None:
+    request = ask(tiny, prompt=prompt, message=message, max_tokens=30)
+    tokens, _ = recomputed(held, request, room=64 - 30)
+    done = alone(held, request)
+    assert (done.prompt, done.tokens) == (prompt, len(tokens))
+    assert done.text == voice_of(held, request).tokenizer.decode(tokens).replace("\ufffd", "")
+    assert done.text != alone(held, ask(tiny, prompt=prompt, max_tokens=30)).text
+
+
+def test_marks_in_what_somebody_gave_are_left_out(tiny: Path, held: Voices) -> None:
+    clean = alone(held, ask(tiny, prompt="tea and", message="rain?", max_tokens=30))
+    assert alone(held, ask(tiny, prompt="tea\x1e and<|endoftext|>", message="\x1erain?", max_tokens=30)) == clean
+
+
+def test_no_text_holds_a_reply_mark(tiny: Path, held: Voices) -> None:
+    voice = voice_of(held, ask(tiny))
+    made: set[int] = set()
+    for seed in range(20):
+        running = Running()
+        running.join(ask(tiny, seed=seed, max_tokens=60, min_tokens=60, temperature=9.0, top_p=1.0), voice)
+        row = running.batches[0].rows[0]
+        while running:
+            running.step()
+        assert row is not None
+        made.update(row.tokens)
+    assert len(made) > 250  # nearly all of the 320 tokens
+    assert voice.marks.reply not in made
 
 
 def test_the_cache_grows_past_128_and_256_positions(held: Voices, tmp_path: Path) -> None:
@@ -170,7 +208,8 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def crowd(wide: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Generate]:
-    """21 requests: five adapters and the bare base in turn, prompts from none to more than one stride of the cache."""
+    """21 requests: five adapters and the bare base in turn, prompts from none to more than one stride of the cache,
+    some of them of replies."""
     folder = tmp_path_factory.mktemp("adapters")
     adapters = [make_adapter(folder / str(n), wide, seed=n, rank=8, strength=0.05) for n in range(5)]
     texts = sentences(200, seed=6)
@@ -178,7 +217,8 @@ def crowd(wide: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Generate
     for id in range(21):
         prompt = " ".join(texts[id : id + id % 7 * (3 if id % 4 else 1)])
         checkpoint = [*adapters, None][id % 6]
-        crowd.append(ask(wide, checkpoint, prompt, seed=id * 31, id=id, max_tokens=6 + id % 9, min_tokens=2))
+        message = [None, None, texts[id]][id % 3]
+        crowd.append(ask(wide, checkpoint, prompt, id * 31, id, message, max_tokens=6 + id % 9, min_tokens=2))
     return crowd
 
 

@@ -49,8 +49,8 @@ def test_gradients_are_those_of_transformers(tmp_path: Path) -> None:
     tokens = ids(4, 33)
     reference, model = theirs(folder), GPT2.load(folder).eval()
     reference(tokens, labels=tokens).loss.backward()
-    inputs, targets = padded(tokens.tolist(), "cpu")
-    (next_token_nll(model, model(inputs), targets, chunk=7) / targets.numel()).backward()
+    inputs, targets = padded([(row, 1) for row in tokens.tolist()], "cpu")
+    (next_token_nll(model, model(inputs), targets) / targets.numel()).backward()
     wanted = dict(reference.transformer.named_parameters())
     found = dict(model.named_parameters())
     assert found.keys() == wanted.keys()
@@ -137,6 +137,23 @@ def test_a_low_rank_difference_is_added_to_the_weight_it_names(tmp_path: Path) -
         added = model.logits(model(ids(2, 9), low_rank={"h.1.attn.c_attn": (a, b)}))
         model.h[1].attn.c_attn.weight += a @ b
     torch.testing.assert_close(added, logits(model, ids(2, 9)), atol=1e-4, rtol=1e-4)
+
+
+def test_a_difference_of_the_embedding_counts_where_tokens_are_read_and_predicted(
+    tmp_path: Path,
+) -> None:
+    model = GPT2.load(make_base(tmp_path)).eval()
+    generator = torch.Generator().manual_seed(5)
+    tables = torch.randn(2, model.config.vocab_size, 3, generator=generator)
+    mixes = torch.randn(2, 3, 32, generator=generator) / 3
+    tokens = ids(2, 9)
+    with torch.no_grad():
+        together = {"wte": (tables, mixes)}  # a persona of its own for each row
+        added = model.logits(model(tokens, low_rank=together), together)
+        one = {"wte": (tables[0], mixes[0])}
+        torch.testing.assert_close(model.logits(model(tokens[:1], low_rank=one), one), added[:1], atol=1e-4, rtol=1e-4)
+        model.wte.weight += tables[1] @ mixes[1]
+    torch.testing.assert_close(added[1:], logits(model, tokens[1:]), atol=1e-4, rtol=1e-4)
 
 
 def test_the_older_pair_of_tokenizer_files_gives_the_same_tokens(tmp_path: Path) -> None:

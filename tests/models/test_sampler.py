@@ -1,6 +1,7 @@
 """The fast sampler draws what a plain slow one would, and as often as the probabilities say."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -8,13 +9,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
+from torch import Tensor
 from transformers import LogitsProcessorList, MinLengthLogitsProcessor, TopKLogitsWarper, TopPLogitsWarper
 
 from models.engine.sampler import MASK, Draw, draw_tokens, mix, uniform
+from models.prompt import Marks
 from models.sampling import HUGGINGTWEETS, Sampling
 
 END = 0
 SEEDS = st.integers(0, 2**63)
+
+
+def drawn_of(logits: Tensor, draws: Sequence[Draw]) -> list[int]:
+    """Draws with the likeliest token of all behind the others: the reply mark, which must not change anything."""
+    with_mark = torch.cat([logits, torch.full((len(draws), 1), 99.0)], dim=1)
+    return draw_tokens(with_mark, draws, Marks(END, reply=logits.shape[1]))
 
 
 def nucleus(logits: list[float], sampling: Sampling, generated: int, top_p: float) -> dict[int, float]:
@@ -57,7 +66,7 @@ ROW = st.tuples(st.lists(st.floats(-8, 8, width=16), min_size=9, max_size=9), SE
 @given(st.lists(ROW, min_size=1, max_size=4))
 def test_every_row_draws_what_a_plain_slow_sampler_draws(rows: list[tuple[list[float], Sampling, int, int]]) -> None:
     draws = [Draw(sampling, seed, generated) for _, sampling, seed, generated in rows]
-    drawn = draw_tokens(torch.tensor([logits for logits, _, _, _ in rows]), draws, END)
+    drawn = drawn_of(torch.tensor([logits for logits, _, _, _ in rows]), draws)
     for token, (logits, sampling, seed, generated) in zip(drawn, rows, strict=True):
         # Where sums end exactly at top_p, 32 bits may fall on either side.
         tolerated = set()
@@ -71,7 +80,7 @@ def test_every_row_draws_what_a_plain_slow_sampler_draws(rows: list[tuple[list[f
 def test_top_k_of_one_and_a_tiny_top_p_take_the_likeliest(seed: int, temperature: float) -> None:
     logits = torch.tensor([[0.0, 1.0, 3.0, 2.9], [4.0, 1.0, 3.0, 2.9]])
     for sampling in (Sampling(temperature, 1.0, 1, min_tokens=0), Sampling(temperature, 0.0, 0, min_tokens=0)):
-        assert draw_tokens(logits.clone(), [Draw(sampling, seed, 0)] * 2, END) == [2, 0]
+        assert drawn_of(logits.clone(), [Draw(sampling, seed, 0)] * 2) == [2, 0]
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -79,7 +88,7 @@ def test_top_k_of_one_and_a_tiny_top_p_take_the_likeliest(seed: int, temperature
 def test_the_end_is_not_drawn_before_its_time(seed: int) -> None:
     logits = torch.tensor([[50.0, 0.0, 0.0]])
     sampling = Sampling(min_tokens=3)
-    drawn = [draw_tokens(logits.clone(), [Draw(sampling, seed, generated)], END)[0] for generated in range(5)]
+    drawn = [drawn_of(logits.clone(), [Draw(sampling, seed, generated)])[0] for generated in range(5)]
     assert END not in drawn[:3]
     assert drawn[3:] == [END, END]
 
@@ -107,7 +116,7 @@ def test_the_greatest_luck_still_draws_a_token_that_may_be_drawn(sampling: Sampl
     assert 1.0 - 2**-53 <= uniform(5, counter) < 1.0
     logits = torch.tensor([[-20.0, 3.0, 3.0, 1.0, -30.0, -40.0]])
     last = list(nucleus(logits[0].tolist(), sampling, 1, sampling.top_p))[-1]
-    assert draw_tokens(logits.clone(), [Draw(sampling, 5, counter)], END) == [last]
+    assert drawn_of(logits.clone(), [Draw(sampling, 5, counter)]) == [last]
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -140,7 +149,7 @@ def counts(logits: list[float], sampling: Sampling, generated: int, draws: int =
     found = [0] * len(logits)
     for start in range(0, draws, 2000):
         rows = torch.tensor([logits]).repeat(2000, 1)
-        for token in draw_tokens(rows, [Draw(sampling, start + row, generated) for row in range(2000)], END):
+        for token in drawn_of(rows, [Draw(sampling, start + row, generated) for row in range(2000)]):
             found[token] += 1
     return found
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.engine.__main__ import Inbox
 from models.sampling import Sampling
-from models.wire import HEADER, KINDS, LARGEST, Cancel, Done, Generate, Message, Progress, decode, encode
+from models.wire import HEADER, KINDS, LARGEST, Cancel, Done, Generate, Item, Message, Progress, decode, encode
 
 NUMBERS = st.floats(allow_nan=False)
 VALUES = {
@@ -22,6 +22,9 @@ VALUES = {
     "bool": st.booleans(),
     "float": NUMBERS,
     "float | None": st.none() | NUMBERS,
+    "list[int]": st.lists(st.integers()),
+    "list[float]": st.lists(NUMBERS),
+    "list[Item]": st.lists(st.builds(Item, st.text(), st.none() | st.text())),
 }
 VALUES["Sampling"] = st.builds(Sampling, **{field.name: VALUES[str(field.type)] for field in fields(Sampling)})
 MESSAGES = st.one_of(

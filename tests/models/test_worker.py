@@ -12,7 +12,7 @@ import torch
 from models.engine.__main__ import Inbox, serve
 from models.engine.voices import Voices
 from models.sampling import Sampling
-from models.wire import Cancel, Done, Failed, Generate, Message, encode
+from models.wire import Cancel, Done, Failed, Generate, Item, Message, Score, Scored, encode
 from tests.factories import make_adapter, make_base
 
 
@@ -29,7 +29,7 @@ class Bot:
         heard: dict[int, Message] = {}
         while len(heard) < count:
             for message in self.inbox.arrived(wait=True):
-                if isinstance(message, Done | Failed):
+                if isinstance(message, Done | Scored | Failed):
                     assert message.id not in heard
                     heard[message.id] = message
             assert not self.inbox.closed
@@ -88,3 +88,29 @@ def test_a_cancelled_request_is_not_answered_and_disturbs_no_other(bot: Bot, tmp
     assert set(bot.hear(1)) == {2}
     bot.say(ask(3, base))
     assert set(bot.hear(1)) == {3}
+
+
+def test_texts_are_scored_while_others_are_written_and_a_bad_voice_is_told(bot: Bot, tmp_path: Path) -> None:
+    base = make_base(tmp_path / "base")
+    adapter = make_adapter(tmp_path / "adapter", base)
+    items = [Item("rain walks"), Item("rain walks", "tea?"), Item("rain walks", "")]
+    bot.say(ask(1, base, most=50))
+    alone = bot.hear(1)[1]
+    bot.say(
+        ask(2, base, most=60),
+        Score(3, str(base), str(adapter), items),
+        Score(4, str(base), None, items[::-1]),
+        Score(5, str(tmp_path), None, items),
+        Score(6, str(base), str(tmp_path), items),
+        Score(7, str(base), None, []),
+        ask(1, base, most=50),
+    )
+    heard = bot.hear(7)
+    assert heard[1] == alone
+    ours, plain = heard[3], heard[4]
+    assert isinstance(ours, Scored)
+    assert isinstance(plain, Scored)
+    assert ours.tokens == plain.tokens
+    assert len({*ours.nats, *plain.nats}) == 6
+    assert [answer.kind for id in (5, 6) if isinstance(answer := heard[id], Failed)] == ["base", "checkpoint"]
+    assert heard[7] == Scored(7, [], [])

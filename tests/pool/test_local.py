@@ -11,9 +11,9 @@ import pytest
 
 from bot.errors import PoolFull
 from bot.pool.local import LocalPool, WorkerSettings
-from bot.pool.protocol import GenerationFailed, Wish
+from bot.pool.protocol import GenerationFailed, ScoreWish, Wish
 from models.sampling import Sampling
-from models.wire import Done
+from models.wire import Done, Item
 
 LONGEST = 90.0  # seconds: only a hang takes so long
 LONG = Sampling(max_tokens=120, min_tokens=120)
@@ -83,6 +83,19 @@ async def test_a_wish_that_cannot_be_fulfilled_costs_the_others_nothing(tiny_bas
         assert [answer.tokens for answer in answers if isinstance(answer, Done)] == [120, 120]
 
 
+async def test_texts_are_scored_alone_and_in_company_alike(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path) as pool:
+        items = tuple(Item(f"the gull counts {number} lamps", [None, "tea?"][number % 2]) for number in range(6))
+        crowd, *_ = await asyncio.gather(
+            pool.score(ScoreWish(tiny_base, None, items)), *map(pool.generate, wishes(tiny_base, 6))
+        )
+        alone = await pool.score(ScoreWish(tiny_base, None, items[3:4]))
+        assert (alone.nats, alone.tokens) == (crowd.nats[3:4], crowd.tokens[3:4])
+        with pytest.raises(GenerationFailed) as caught:
+            await pool.score(ScoreWish(tiny_base, tmp_path / "nowhere", items))
+        assert caught.value.kind == "checkpoint"
+
+
 # --- A worker that dies, hangs or does not start ----------------------------------------------------------------------
 
 
@@ -93,6 +106,20 @@ async def test_a_killed_worker_costs_no_answer_and_changes_no_text(tiny_base: Pa
         pid, tasks = await stopped_with(pool, wanted)
         os.kill(pid, signal.SIGKILL)
         assert [done.text for done in await asyncio.gather(*tasks)] == undisturbed
+        assert pool.worker_pid not in (None, pid)
+
+
+async def test_a_worker_killed_while_it_scores_costs_no_answer(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path) as pool:
+        wish = ScoreWish(tiny_base, None, (Item("rain walks"), Item("rain walks", "tea?")))
+        undisturbed = (await pool.score(wish)).nats
+        pid = await worker(pool)
+        os.kill(pid, signal.SIGSTOP)
+        task = asyncio.create_task(pool.score(wish))
+        await asyncio.sleep(0.2)
+        assert pool._flying
+        os.kill(pid, signal.SIGKILL)
+        assert (await task).nats == undisturbed
         assert pool.worker_pid not in (None, pid)
 
 

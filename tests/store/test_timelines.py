@@ -91,6 +91,17 @@ def test_any_text_that_json_can_spell_is_held(db: sqlite_utils.Database, text: s
     assert timelines.tweets(db, "jo")[0].text == "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text)
 
 
+def test_what_a_reply_answers_is_found_in_any_timeline_but_is_no_retweet(db: sqlite_utils.Database) -> None:
+    own = [tweet("1", "how many loaves"), tweet("2", "seven of them", reply_to="1"), tweet("3", "ok", reply_to="20")]
+    own += [tweet("4", "no", reply_to="21"), tweet("5", "gone", reply_to="99"), tweet("6", "RT @a: b", is_retweet=True)]
+    timelines.hold(db, "jo", None, [*own, tweet("7", "so it is", reply_to="6")], now=1)
+    others = [tweet("1", "not this one"), tweet("20", "shall we"), tweet("21", "RT @b: c", is_retweet=True)]
+    timelines.hold(db, "al", None, [*others, tweet("22", "yes", reply_to="2")], now=1)
+    assert timelines.answered(db, "@JO") == {"1": "how many loaves", "20": "shall we"}
+    assert timelines.answered(db, "al") == {"2": "seven of them"}
+    assert timelines.answered(db, "nobody") == {}
+
+
 TEXTS = st.text(alphabet=st.sampled_from("ab @#\n"), max_size=12)
 TWEETS = st.lists(
     st.builds(lambda id, text, rt: tweet(str(id), text, is_retweet=rt), st.integers(1, 8), TEXTS, st.booleans()),

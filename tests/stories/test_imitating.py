@@ -19,6 +19,19 @@ def test_the_same_command_gives_the_same_texts_even_if_the_worker_is_killed(spea
     assert alone == [undisturbed[3]]
 
 
+def test_a_reply_answers_its_message_and_each_one_can_be_had_again_alone(speaking: Shell) -> None:
+    ask = ("imitate", HANDLE, "the gull", "--reply-to", "@gullwatcher where is the kettle? https://t.co/x1", "-n", "3")
+    done = speaking.good(*ask, "--seed", "7")
+    assert (done["prompt"], done["message"]) == ("the gull", "where is the kettle?")
+    assert [found["verdict"] for found in done["candidates"]] == ["accepted"] * 3
+    assert all(found["text"].startswith("the gull") and found["rank"] is not None for found in done["candidates"])
+    assert speaking.good(*ask, "--seed", "7")["candidates"] == done["candidates"]
+    alone = speaking.good(*ask[:-1], "1", "--seed", str(done["candidates"][2]["seed"]))
+    assert alone["candidates"] == done["candidates"][2:]
+    other = speaking.good(*ask[:4], "who has my umbrella?", *ask[5:], "--seed", "7")
+    assert other["candidates"] != done["candidates"]
+
+
 def test_when_two_workers_are_killed_it_is_one_sentence_that_names_the_log(speaking: Shell) -> None:
     command = speaking.start(*ASK)
     first = speaking.child(command, WORKER)
