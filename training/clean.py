@@ -85,6 +85,11 @@ def mended(text: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip()
 
 
+def is_addressed(text: str) -> bool:
+    """Whether a text as X stores it begins with mentions that `mended` takes away: it is said to somebody."""
+    return _LEADING_MENTIONS.match(text.lstrip()) is not None
+
+
 def holds_too_little(cleaned: str) -> bool:
     """Whether a mended text teaches nothing: under 3 words, and under 8 letters of scripts that have no word blanks."""
     if _plain_words(cleaned) >= FEWEST_WORDS:

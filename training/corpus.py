@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from training import clean
 from training.recipe import Recipe
@@ -15,10 +17,12 @@ from training.timeline import Tweet
 
 @dataclass(frozen=True)
 class Piece:
-    """One text of one handle."""
+    """One text of one handle; `reply` if it answers something, `message` what it answers, where that is known."""
 
     handle: str
     text: str
+    reply: bool = False
+    message: str | None = None
 
 
 @dataclass(frozen=True)
@@ -45,55 +49,93 @@ class Corpus:
         """sha256 over every text in its place: equal corpora have equal fingerprints."""
         digest = hashlib.sha256()
         for part in (self.train, self.held_out):
-            digest.update(json.dumps([[piece.handle, piece.text] for piece in part]).encode())
+            # A text that is no reply counts as it did before replies were told apart: its run can go on.
+            rows = [[piece.handle, piece.text, *([piece.message] if piece.reply else [])] for piece in part]
+            digest.update(json.dumps(rows).encode())
         return digest.hexdigest()
 
 
-def build_corpus(timelines: Mapping[str, Sequence[Tweet]], recipe: Recipe) -> Corpus:
-    """`timelines` holds, by handle, the tweets without retweets, oldest first.
+def build_corpus(
+    timelines: Mapping[str, Sequence[Tweet]], recipe: Recipe, answered: Mapping[str, str] = MappingProxyType({})
+) -> Corpus:
+    """`timelines` holds, by handle, the tweets without retweets, oldest first; `answered`, by id, texts of others that
+    they may have answered.
 
     The newest tenth of each handle's different texts is held out, but for those that stand among the older ones of
     another: people rename accounts and import both archives, and neither handle may be left with nothing to learn
     from. What is held out is trained on as nobody's. If that leaves nothing (each one's newest are old to another),
     one text is held out, of all who have it. So a handle of three different texts or more always has one to train on.
     """
-    usable = {handle: usable_texts(tweets, recipe) for handle, tweets in timelines.items()}
-    distinct = {handle: list(dict.fromkeys(texts)) for handle, texts in usable.items()}
+    by_id = {handle: {tweet.id: tweet.text for tweet in tweets} for handle, tweets in timelines.items()}
+    usable = {
+        # Their own come first: ids that are not X's may stand in several timelines.
+        handle: usable_pieces(handle, tweets, recipe, ChainMap(by_id[handle], *by_id.values(), dict(answered)))
+        for handle, tweets in timelines.items()
+    }
+    distinct = {handle: first_of_each(pieces) for handle, pieces in usable.items()}
     newest: list[str] = []
     older: set[str] = set()
-    for texts in distinct.values():
+    for pieces in distinct.values():
+        texts = [piece.text for piece in pieces]
         border = len(texts) - max(1, int(len(texts) * recipe.held_out)) if texts else 0
         newest += texts[border:]
         older.update(texts[:border])
     # A held-out text that was trained on, as another handle's too, would measure memory, not voice.
     kept_back = set(newest) - older or set(newest[-1:])
-    train = [Piece(handle, text) for handle, texts in usable.items() for text in texts if text not in kept_back]
-    held_out = [Piece(handle, text) for handle, texts in distinct.items() for text in texts if text in kept_back]
+    train = [piece for pieces in usable.values() for piece in pieces if piece.text not in kept_back]
+    held_out = [piece for pieces in distinct.values() for piece in pieces if piece.text in kept_back]
     return Corpus(tuple(train), tuple(held_out))
 
 
-def usable_texts(tweets: Sequence[Tweet], recipe: Recipe) -> list[str]:
-    """The cleaned texts that are long enough to learn from; of duplicates the oldest stays."""
-    if recipe.cleaning == "huggingtweets":
-        cleaned = [clean.huggingtweets(tweet.text) for tweet in tweets]
-        texts = [text for text in cleaned if not clean.is_short(text)]
-    else:
-        cleaned = [clean.mended(tweet.text) for tweet in tweets]
-        texts = [text for text in cleaned if not clean.holds_too_little(text)]
-    return list(dict.fromkeys(texts)) if recipe.remove_duplicates else texts
+def usable_pieces(handle: str, tweets: Sequence[Tweet], recipe: Recipe, known: Mapping[str, str]) -> list[Piece]:
+    """The cleaned texts that are long enough to learn from; of duplicates the oldest stays. `known` are texts that may
+    have been answered, by id."""
+    pieces = []
+    for tweet in tweets:
+        if recipe.cleaning == "huggingtweets":
+            text = clean.huggingtweets(tweet.text)
+            usable = not clean.is_short(text)
+        else:
+            text = clean.mended(tweet.text)
+            usable = not clean.holds_too_little(text)
+        if usable:
+            reply, message = answer(tweet, known) if recipe.mark_replies else (False, None)
+            pieces.append(Piece(handle, text, reply, message))
+    return first_of_each(pieces) if recipe.remove_duplicates else pieces
+
+
+def answer(tweet: Tweet, known: Mapping[str, str]) -> tuple[bool, str | None]:
+    """Whether a tweet is a reply, and the cleaned text of what it answers, where that is among the `known`.
+
+    Going on with a thread is answering oneself: that, too, starts from something said. Many files do not say what is
+    a reply; then it is what begins with mentions.
+    """
+    reply = tweet.reply_to is not None or clean.is_addressed(tweet.text)
+    message = known.get(tweet.reply_to) if tweet.reply_to is not None else None
+    return reply, (clean.mended(message) or None) if message is not None else None
+
+
+def first_of_each(pieces: Sequence[Piece]) -> list[Piece]:
+    """One piece of each different text, the first."""
+    found: dict[str, Piece] = {}
+    for piece in pieces:
+        found.setdefault(piece.text, piece)
+    return list(found.values())
 
 
 def write_corpus(corpus: Corpus, folder: Path) -> None:
-    """Writes train.jsonl and held_out.jsonl, a line `{"handle", "text"}` a piece."""
+    """Writes train.jsonl and held_out.jsonl, a line `{"handle", "text"}` a piece, with `"reply"` and `"message"` where
+    they are not the default."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, pieces in (("train", corpus.train), ("held_out", corpus.held_out)):
         with open(folder / f"{name}.jsonl", "w", encoding="utf-8") as file:
             for piece in pieces:
-                file.write(json.dumps({"handle": piece.handle, "text": piece.text}, ensure_ascii=False) + "\n")
+                said = {key: value for key, value in asdict(piece).items() if value is not None and value is not False}
+                file.write(json.dumps(said, ensure_ascii=False) + "\n")
 
 
 def read_corpus(folder: Path) -> Corpus:
-    """Reads what `write_corpus` wrote."""
+    """Reads what `write_corpus` wrote, also before replies were told apart."""
 
     def part(name: str) -> tuple[Piece, ...]:
         # Not splitlines(): JSON leaves U+2028 and its like as they are, and splitlines() would cut there.

@@ -127,3 +127,21 @@ def test_any_text_can_be_cleaned_and_then_stored(text: str) -> None:
 def test_a_hostile_text_is_cleaned_in_linear_time() -> None:
     for piece in (")", " ", "@a ", "(https://", "https://x)", "&", "\n \n"):
         clean.mended("https://x" + piece * 200_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("@al hello", True),
+        (" @al @bo, hello", True),
+        ("＠al hello", True),
+        ("@al", True),
+        ("@nasa's rocket", False),
+        (".@al hello", False),
+        ("hello @al", False),
+        ("", False),
+    ],
+)
+def test_what_begins_with_mentions_is_said_to_somebody(text: str, expected: bool) -> None:
+    assert clean.is_addressed(text) is expected
+    assert expected == (clean.mended(text) != text)

@@ -1,5 +1,6 @@
 """A corpus is clean text, split by time, and nothing that is held out is trained on."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.corpus import Corpus, Piece, build_corpus, read_corpus, usable_texts, write_corpus
+from training.corpus import Corpus, Piece, build_corpus, read_corpus, usable_pieces, write_corpus
 from training.recipe import Recipe, recipe_named
 from training.timeline import Tweet
 
@@ -96,7 +97,7 @@ def test_no_held_out_text_is_trained_on_as_whoevers_it_is(jo: list[str], al: lis
     assert not {piece.text for piece in corpus.train} & {piece.text for piece in corpus.held_out}
     assert {piece.text for piece in corpus.held_out} or not corpus.train
     for handle, texts in (("jo", jo), ("al", al)):
-        usable = usable_texts(timeline(*texts), MENDED)  # the different ones
+        usable = usable_pieces("jo", timeline(*texts), MENDED, {})  # the different ones
         assert corpus.different(handle) >= len(usable) or recipe is ORIGINAL
         assert corpus.different(handle) < 3 or in_each(corpus)[handle][0]
 
@@ -109,7 +110,75 @@ def test_each_recipe_cleans_its_own_way() -> None:
     assert [piece.text for piece in original.held_out] == ["&quot;tea&quot; and toast for two"]
 
 
-PIECES = st.lists(st.builds(Piece, st.sampled_from(["jo", "al"]), st.text()), max_size=6).map(tuple)
+# --- Replies ----------------------------------------------------------------------------------------------------------
+
+
+def said(id: str, text: str, handle: str = "jo", reply_to: str | None = None) -> Tweet:
+    return Tweet(id, text, int(id), handle, reply_to=reply_to)
+
+
+THREAD = [
+    said("1", "how many loaves for nine foxes &amp; a moth? https://t.co/x"),
+    said("2", "seven, if the moth is not hungry", reply_to="1"),
+    said("3", "@al the lamp hums all by itself", reply_to="77"),
+    said("4", "@al and @bo owe me one umbrella", reply_to="78"),
+    said("5", "@al nobody asked for this lamp"),
+    said("6", "@nasa's rocket walks over the roof"),
+    said("7", "it is only a short song", reply_to="79"),
+    said("8", "the harbour lights are out again"),
+    said("9", "one more umbrella and then the tea"),
+]
+
+
+def test_a_reply_knows_what_it_answers_where_that_is_held() -> None:
+    others = {"77": "@jo my lamp hums\na lot https://t.co/y", "79": "https://t.co/only"}
+    corpus = build_corpus({"jo": THREAD}, replace(MENDED, held_out=0.1), others)
+    assert [(piece.reply, piece.message) for piece in (*corpus.train, *corpus.held_out)] == [
+        (False, None),
+        (True, "how many loaves for nine foxes & a moth?"),  # going on with a thread
+        (True, "my lamp hums\na lot"),
+        (True, None),
+        (True, None),  # a file that does not say what is a reply
+        (False, None),
+        (True, None),  # what it answers is but a link
+        (False, None),
+        (False, None),
+    ]
+    assert corpus.train[2].text == "the lamp hums all by itself"
+
+
+def test_the_parts_of_a_mix_answer_one_another_and_their_own_ids_come_first() -> None:
+    al = [said("1", "al asks for small loaves", "al"), said("30", "we bake them slowly", "al", reply_to="8")]
+    corpus = build_corpus({"jo": THREAD, "al": al}, MENDED, {"1": "somebody else's first text"})
+    message = {piece.text: piece.message for piece in (*corpus.train, *corpus.held_out)}
+    assert message["we bake them slowly"] == "the harbour lights are out again"
+    assert message["seven, if the moth is not hungry"] == "how many loaves for nine foxes & a moth?"
+
+
+@pytest.mark.parametrize("recipe", [ORIGINAL, replace(MENDED, mark_replies=False)], ids=["original", "unmarked"])
+def test_a_recipe_that_marks_no_replies_sees_none(recipe: Recipe) -> None:
+    corpus = build_corpus({"jo": THREAD}, recipe, {"77": "my lamp hums"})
+    assert {(piece.reply, piece.message) for piece in (*corpus.train, *corpus.held_out)} == {(False, None)}
+
+
+def test_a_corpus_from_before_replies_were_told_apart_is_read_and_keeps_its_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"handle": "jo", "text": "one two three"}\n', encoding="utf-8")
+    (tmp_path / "held_out.jsonl").write_text('{"handle": "jo", "text": "four five six"}\n', encoding="utf-8")
+    corpus = read_corpus(tmp_path)
+    assert corpus == Corpus((Piece("jo", "one two three"),), (Piece("jo", "four five six"),))
+    old = hashlib.sha256(b'[["jo", "one two three"]][["jo", "four five six"]]')
+    assert corpus.fingerprint == old.hexdigest()
+
+
+# --- Files ------------------------------------------------------------------------------------------------------------
+
+MESSAGES = st.one_of(st.just((False, None)), st.tuples(st.just(True), st.none() | st.text()))
+PIECES = st.lists(
+    st.builds(
+        lambda handle, text, answer: Piece(handle, text, *answer), st.sampled_from(["jo", "al"]), st.text(), MESSAGES
+    ),
+    max_size=6,
+).map(tuple)
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -139,6 +208,9 @@ def test_the_fingerprint_changes_with_any_text_place_part_or_handle() -> None:
         Corpus((one, two), (Piece("jo", "Three"),)),
         Corpus((one, two, two), (three,)),
         Corpus((Piece("jo", 'one"], ["jo", "two'),), (three,)),
+        Corpus((one, Piece("jo", "two", True)), (three,)),
+        Corpus((one, Piece("jo", "two", True, "")), (three,)),
+        Corpus((one, Piece("jo", "two", True, "one")), (three,)),
     ]
     assert len({corpus.fingerprint for corpus in corpora}) == len(corpora)
     assert Corpus((one, two), (three,)).fingerprint == corpora[0].fingerprint

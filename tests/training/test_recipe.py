@@ -17,7 +17,8 @@ def test_quick_and_thorough_are_standard_but_for_their_pace() -> None:
     quick, thorough = recipe_named("quick"), recipe_named("thorough")
     assert quick.epochs < STANDARD.epochs < thorough.epochs
     assert quick.learning_rate > STANDARD.learning_rate > thorough.learning_rate
-    pace = {name: getattr(STANDARD, name) for name in ("name", "epochs", "learning_rate", "batch_tokens")}
+    paced = ("name", "epochs", "least_epochs", "tokens", "learning_rate", "batch_tokens")
+    pace = {name: getattr(STANDARD, name) for name in paced}
     for other in (quick, thorough):
         assert replace(other, **pace) == STANDARD
 
@@ -28,7 +29,14 @@ def test_full_trains_all_weights_more_gently(name: str) -> None:
     assert (full.name, full.method, full.rank) == (f"{name}-full", "full", 0)
     assert full.learning_rate < preset.learning_rate
     changed = {key for key, value in asdict(full).items() if asdict(preset)[key] != value}
-    assert changed == {"name", "method", "rank", "alpha", "learning_rate"}
+    assert changed == {"name", "method", "rank", "alpha", "embedding_rank", "learning_rate"}
+
+
+@pytest.mark.parametrize(("size", "passes"), [(1_000, 5.0), (10_000, 4.0), (40_000, 1.0), (400_000, 1.0)])
+def test_a_small_account_is_gone_over_more_often_than_a_large_one(size: int, passes: float) -> None:
+    recipe = Recipe("any", tokens=40_000, least_epochs=1.0, epochs=5.0)
+    assert recipe.passes(size) == passes
+    assert replace(recipe, tokens=0).passes(size) == 5.0
 
 
 def test_only_the_blocks_of_the_original_know_no_unequal_shares() -> None:
@@ -48,9 +56,11 @@ def test_huggingtweets_has_the_numbers_of_the_original() -> None:
         method="full",
         rank=0,
         alpha=0.0,
+        embedding_rank=0,
         layout="blocks",
         cleaning="huggingtweets",
         remove_duplicates=False,
+        mark_replies=False,
         held_out=0.1,
         epochs=4,
         batch_tokens=1024,

@@ -73,10 +73,10 @@ def train(folder: Path, bot: socket.socket | None, stop: Stop, save_seconds: flo
     if base.sha256 != spec.base_sha256:
         raise BaseProblem(f"{spec.base_folder} no longer holds the base that this run began with; train again")
     n_positions = base.model.config.n_positions
-    held_out = held_out_rows(corpus.held_out, base.tokenizer, base.end, n_positions)
+    held_out = held_out_rows(corpus.held_out, base.tokenizer, base.marks, n_positions)
     base_score = evaluate(base.model, held_out)
     texts = tokenise(corpus.train, base.tokenizer, spec.handles)
-    plan = make_plan(texts, spec.weights, spec.recipe, spec.seed, base.end, n_positions)
+    plan = make_plan(texts, spec.weights, spec.recipe, spec.seed, base.marks, n_positions)
     training = Training(Trainee(base.model, spec.recipe, spec.seed), plan, held_out, folder, save_seconds)
     trained = training.run(Reporter(folder, bot), stop.now)
     finish(folder, spec, base, trained, base_score)

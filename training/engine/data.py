@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,21 +12,27 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.prompt import tweet_tokens
+from models.prompt import Marks, tweet_tokens
 from training.corpus import Piece
 from training.engine.loss import IGNORED
 from training.recipe import Recipe
 
-Rows = list[list[int]]  # the token rows of one batch, unpadded
+Row = tuple[list[int], int]  # tokens, unpadded, and the index of the first one that is to be predicted
+Rows = list[Row]  # those of one batch
 MOST_REPEATS = 4.0  # of a small handle's tweets within one epoch of a mix; more would be learnt by heart
 
 
 @dataclass(frozen=True)
 class Text:
-    """A tweet as tokens, with the characters it had."""
+    """A tweet as tokens, with the characters it had, and what it answers, as far as that is known."""
 
     tokens: list[int]
     characters: int
+    reply: bool = False
+    message: Sequence[int] = ()
+
+    def row(self, marks: Marks, n_positions: int) -> Row:
+        return tweet_tokens(self.tokens, marks, n_positions, is_reply=self.reply, message=self.message)
 
 
 Texts = Mapping[str, Sequence[Text]]  # by handle
@@ -42,27 +49,40 @@ class Plan:
 def tokenise(pieces: Sequence[Piece], tokenizer: Tokenizer, handles: Sequence[str]) -> dict[str, list[Text]]:
     """Every text as tokens, by handle, in the order of `handles`, which is that of the weights; one may have none."""
     encoded = tokenizer.encode_batch([piece.text for piece in pieces])
+    messages = tokenizer.encode_batch([piece.message or "" for piece in pieces])
     found: dict[str, list[Text]] = {handle: [] for handle in handles}
-    for piece, encoding in zip(pieces, encoded, strict=True):
-        found[piece.handle].append(Text(encoding.ids, len(piece.text)))
+    for piece, encoding, message in zip(pieces, encoded, messages, strict=True):
+        found[piece.handle].append(Text(encoding.ids, len(piece.text), piece.reply, message.ids))
     return found
 
 
-def make_plan(texts: Texts, weights: Sequence[float], recipe: Recipe, seed: int, end: int, n_positions: int) -> Plan:
+def make_plan(
+    texts: Texts, weights: Sequence[float], recipe: Recipe, seed: int, marks: Marks, n_positions: int
+) -> Plan:
     """Plans all epochs; `weights` are the wanted shares of the handles of `texts`, in its order."""
     rng = random.Random(seed)
     if recipe.layout == "blocks":
-        return plan_blocks(texts, recipe, rng, end, n_positions)
-    rows_of = [[text.tokens for text in own] for own in texts.values()]
-    repeats = mix_repeats([sum(map(len, rows)) for rows in rows_of], weights)
+        return plan_blocks(texts, recipe, rng, marks.end, n_positions)
+    sizes = [sum(len(text.tokens) for text in own) for own in texts.values()]
+    repeats = mix_repeats(sizes, weights)
+    passes = recipe.passes(sum(sizes))
     batches: list[Rows] = []
     ends = []
-    for _ in range(recipe.epochs):
-        chosen = [row for rows, times in zip(rows_of, repeats, strict=True) for row in repeated(rows, times, rng)]
+    for number in range(math.ceil(passes)):
+        chosen = [
+            text
+            for own, times in zip(texts.values(), repeats, strict=True)
+            for text in repeated(newest(own, passes - number), times, rng)
+        ]
         rng.shuffle(chosen)
-        batches += bucketed([tweet_tokens(row, end, n_positions) for row in chosen], recipe.batch_tokens, rng)
+        batches += bucketed([text.row(marks, n_positions) for text in chosen], recipe.batch_tokens, rng)
         ends.append(len(batches))
     return Plan(batches, tuple(ends))
+
+
+def newest(texts: Sequence[Text], share: float) -> Sequence[Text]:
+    """The last of texts that stand oldest first; all of them from a share of 1 on."""
+    return texts if share >= 1.0 else texts[len(texts) - math.ceil(share * len(texts)) :]
 
 
 def mix_repeats(sizes: Sequence[int], weights: Sequence[float]) -> list[float]:
@@ -73,10 +93,10 @@ def mix_repeats(sizes: Sequence[int], weights: Sequence[float]) -> list[float]:
     return [min(MOST_REPEATS, times) for times in wanted]
 
 
-def repeated(rows: Rows, times: float, rng: random.Random) -> Rows:
-    """All rows as often as the whole part of `times` says, and a random choice of them for the fraction."""
+def repeated(texts: Sequence[Text], times: float, rng: random.Random) -> list[Text]:
+    """All texts as often as the whole part of `times` says, and a random choice of them for the fraction."""
     whole = int(times)
-    return rows * whole + rng.sample(rows, round((times - whole) * len(rows)))
+    return [*texts] * whole + rng.sample(texts, round((times - whole) * len(texts)))
 
 
 def bucketed(rows: Rows, budget: int, rng: random.Random) -> list[Rows]:
@@ -85,8 +105,8 @@ def bucketed(rows: Rows, budget: int, rng: random.Random) -> list[Rows]:
     batches: list[Rows] = []
     for start in range(0, len(rows), stretch):
         batch: Rows = []
-        for row in sorted(rows[start : start + stretch], key=len):
-            if batch and (len(batch) + 1) * len(row) > budget:
+        for row in sorted(rows[start : start + stretch], key=length):
+            if batch and (len(batch) + 1) * length(row) > budget:
                 batches.append(batch)
                 batch = []
             batch.append(row)
@@ -95,18 +115,22 @@ def bucketed(rows: Rows, budget: int, rng: random.Random) -> list[Rows]:
     return batches
 
 
+def length(row: Row) -> int:
+    return len(row[0])
+
+
 def plan_blocks(texts: Texts, recipe: Recipe, rng: random.Random, end: int, n_positions: int) -> Plan:
     """huggingtweets' layout: all epochs one after another, end-of-text before, between and after tweets, cut into
     blocks without regard to tweets, the last incomplete one dropped; small handles are repeated up to the largest."""
     largest = max(characters(own) for own in texts.values())
     filled = [repeated_up_to(largest, own, rng) for own in texts.values()]
     stream = [end]
-    for _ in range(recipe.epochs):
+    for _ in range(int(recipe.epochs)):
         for own in filled:
             for text in rng.sample(own, len(own)):
                 stream += [*text.tokens, end]
     block = min(recipe.batch_tokens, n_positions)
-    blocks = [[stream[at : at + block]] for at in range(0, len(stream) - block + 1, block)]
+    blocks: list[Rows] = [[(stream[at : at + block], 1)] for at in range(0, len(stream) - block + 1, block)]
     rng.shuffle(blocks)  # its trainer drew them in random order
     return Plan(blocks, (len(blocks),))
 
@@ -125,11 +149,12 @@ def characters(texts: Sequence[Text]) -> int:
 
 
 def padded(rows: Rows, device: str) -> tuple[Tensor, Tensor]:
-    """Rows -> inputs and targets (rows, longest - 1), targets shifted by one and IGNORED where a row has ended."""
-    longest = max(map(len, rows)) - 1
+    """Rows -> inputs and targets (rows, longest - 1), targets shifted by one, and IGNORED before the first token that
+    is to be predicted and where a row has ended."""
+    longest = max(map(length, rows)) - 1
     inputs = torch.zeros(len(rows), longest, dtype=torch.long)
     targets = torch.full((len(rows), longest), IGNORED)
-    for index, row in enumerate(rows):
-        inputs[index, : len(row) - 1] = torch.tensor(row[:-1])
-        targets[index, : len(row) - 1] = torch.tensor(row[1:])
+    for index, (tokens, first) in enumerate(rows):
+        inputs[index, : len(tokens) - 1] = torch.tensor(tokens[:-1])
+        targets[index, first - 1 : len(tokens) - 1] = torch.tensor(tokens[first:])
     return inputs.to(device), targets.to(device)

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.engine.device import has_fast_bf16
-from models.engine.gpt2 import GPT2, Attend, LowRank, Projection, causal
+from models.engine.gpt2 import EMBEDDING, GPT2, Attend, LowRank, Projection, causal
 from training.engine.data import Plan, padded
 from training.engine.evaluate import HeldOut, Score, evaluate
 from training.engine.loss import next_token_nll
@@ -64,16 +64,23 @@ class Trainee:
             self._add_low_rank(seed)
 
     def _add_low_rank(self, seed: int) -> None:
-        """A is drawn, B is zero (Hu et al. 2021, "LoRA"): training starts exactly at the base."""
+        """One of A and B is drawn, the other is zero (Hu et al. 2021, "LoRA"): training starts exactly at the base."""
         generator = torch.Generator().manual_seed(seed)
-        device = self.model.wte.weight.device
         for name, module in self.model.named_modules():
             if isinstance(module, Projection):
                 n_in, n_out = module.weight.shape
                 a = torch.randn(n_in, self.recipe.rank, generator=generator) / n_in**0.5
-                pair = (nn.Parameter(a.to(device)), nn.Parameter(torch.zeros(self.recipe.rank, n_out, device=device)))
-                self.low_rank[name] = pair
-                self.parameters[f"{name}.lora_A"], self.parameters[f"{name}.lora_B"] = pair
+                self._add(name, a, torch.zeros(self.recipe.rank, n_out))
+        if rank := self.recipe.embedding_rank:
+            n_tokens, width = self.model.wte.weight.shape
+            self._add(
+                EMBEDDING, torch.zeros(n_tokens, rank), torch.randn(rank, width, generator=generator) / width**0.5
+            )
+
+    def _add(self, name: str, a: Tensor, b: Tensor) -> None:
+        device = self.model.wte.weight.device
+        self.low_rank[name] = nn.Parameter(a.to(device)), nn.Parameter(b.to(device))
+        self.parameters[f"{name}.lora_A"], self.parameters[f"{name}.lora_B"] = self.low_rank[name]
 
     def differences(self) -> LowRank | None:
         """The low-rank pairs as the forward pass takes them, scaled by alpha / rank."""
@@ -160,8 +167,9 @@ class Training:
         inputs, targets = padded(self.plan.batches[self.position.step], self.device)
         count = int((targets >= 0).sum())
         with torch.autocast(self.device.split(":")[0], torch.bfloat16, enabled=self.bf16):
-            hidden = trainee.model(inputs, attend=trainee.attend(), low_rank=trainee.differences())
-            loss = next_token_nll(trainee.model, hidden, targets) / count
+            low_rank = trainee.differences()
+            hidden = trainee.model(inputs, attend=trainee.attend(), low_rank=low_rank)
+            loss = next_token_nll(trainee.model, hidden, targets, low_rank) / count
         loss.backward()
         nn.utils.clip_grad_norm_(trainee.parameters.values(), trainee.recipe.clip)
         self.optimiser.step()

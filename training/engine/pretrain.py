@@ -1,28 +1,34 @@
 """Pre-trains the small bundled base from openly licensed text: tokenizer, data, model, resumable, on one machine.
 
-    python -m training.engine.pretrain --text FOLDER --out FOLDER --work FOLDER [--tokens N]
+    python -m training.engine.pretrain --text FOLDER --out FOLDER --work FOLDER [--tokens N] [--start FOLDER]
 
 `--text` holds one `GROUP.txt.zst` per group (one short text a line) and a SOURCES.md whose table says which lines
-come from which source. The result is a plain GPT-2 folder: config.json, model.safetensors (half precision), tokenizer.
+come from which source. `--start` goes on from the weights and the tokenizer of an earlier base. The result is a plain
+GPT-2 folder: config.json, model.safetensors (half precision), tokenizer.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import random
+import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from models.engine.device import has_fast_bf16
 from models.engine.gpt2 import GPT2, GPT2Config
 from training.engine.base import write_base, write_card
-from training.engine.loss import IGNORED, next_token_nll
+from training.engine.data import padded
+from training.engine.loss import IGNORED, next_token_nll, token_nll
+from training.engine.rows import make_rows, plan_rows
 from training.engine.text import make_tokenizer, read_sources, tokenise
 
 SAVE_EVERY_S = 120.0
@@ -38,15 +44,16 @@ class Settings:
     n_head: int = 4
     n_positions: int = 1024
     tokens: int = 16_000_000
-    batch_tokens: int = 8192
-    long_share: float = 0.25  # of the batches hold windows of the full context, the others of `window`
-    window: int = 256
+    batch_tokens: int = 8192  # of a step, padding included
+    longest_row: int = 256
+    long_share: float = 0.1  # of the batches hold windows of the full context: neighbouring texts of one document
     matrix_lr: float = 0.01  # Muon, for the hidden matrices
     other_lr: float = 0.003  # AdamW, for embeddings, norms and biases
     warmup: float = 0.02
     decay: float = 0.35  # the last part of the run, over which the rates fall to zero
     weight_decay: float = 0.05
     seed: int = 20260
+    started_from: str = ""  # sha256 of the weights gone on from
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -55,6 +62,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="tokenised text and the state to resume from")
     parser.add_argument("--tokens", type=int, default=Settings.tokens)
+    parser.add_argument("--start", type=Path, help="an earlier base to go on from, rates halved, decay from the middle")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args(given)
     if not (arguments.text / "SOURCES.md").is_file():
@@ -62,41 +70,86 @@ def main(given: Sequence[str] | None = None) -> None:
     torch.set_num_threads(arguments.threads)
     settings = Settings(tokens=arguments.tokens)
     arguments.work.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer(arguments.text, arguments.work / "tokenizer.json", settings.vocab_size, settings.seed)
-    train_ids, held_out_ids = tokenise(arguments.text, tokenizer, arguments.work, settings.seed)
-    model = train(train_ids, held_out_ids, arguments.work, settings)
+    if arguments.start:
+        settings = replace(
+            settings,
+            matrix_lr=settings.matrix_lr / 2,
+            other_lr=settings.other_lr / 2,
+            decay=0.6,
+            seed=settings.seed + 1,
+            started_from=hashlib.sha256((arguments.start / "model.safetensors").read_bytes()).hexdigest(),
+        )
+        shutil.copy(arguments.start / "tokenizer.json", arguments.work)
+    # The texts are chosen by the first seed whatever is gone on from: what is held out stays held out.
+    tokenizer = make_tokenizer(arguments.text, arguments.work / "tokenizer.json", settings.vocab_size, Settings.seed)
+    stream, held_out = tokenise(arguments.text, tokenizer, arguments.work, Settings.seed)
+    rows = make_rows(arguments.text, tokenizer, arguments.work, Settings.seed, settings.longest_row)
+    batches = Batches(stream, *rows, settings)
+    model = train(start_model(settings, arguments.start), batches, held_out, arguments.work, settings)
     write_base(model, arguments.work / "tokenizer.json", arguments.out, asdict(settings))
     sources = read_sources((arguments.text / "SOURCES.md").read_text(encoding="utf-8"))
-    write_card(arguments.out, model.config, sources, settings.tokens, held_out_nll(model, held_out_ids))
+    write_card(arguments.out, model.config, sources, settings.tokens, held_out_nll(model, held_out))
 
 
-def window_starts(ids: Tensor, end: int, length: int) -> Tensor:
+def start_model(settings: Settings, folder: Path | None) -> GPT2:
+    """Fresh weights, or those of `folder`."""
+    if folder:
+        return GPT2.load(folder)
+    config = GPT2Config(
+        settings.vocab_size, settings.n_positions, settings.n_embd, settings.n_layer, settings.n_head, dropout=0.0
+    )
+    return GPT2(config).initialise(torch.Generator().manual_seed(settings.seed))
+
+
+class Batches:
+    """The batch of every step: a function of the step alone, so that resuming needs no state."""
+
+    def __init__(self, stream: Tensor, rows: Tensor, starts: Tensor, settings: Settings) -> None:
+        self.stream, self.rows, self.settings = stream, rows, settings
+        self.starts = starts.tolist()
+        self.plan = plan_rows(self.starts, settings.batch_tokens, settings.seed)
+        self.windows = window_starts(stream, 0, settings.n_positions)
+
+    def __len__(self) -> int:
+        """The steps of one pass over the rows."""
+        return len(self.plan)
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets (rows, time) of a step."""
+        rng = random.Random(f"{self.settings.seed} {step}")
+        if rng.random() < self.settings.long_share:
+            length = self.settings.n_positions
+            places = rng.sample(range(len(self.windows)), self.settings.batch_tokens // length)
+            chosen = [self.windows[place] for place in places]
+            window = torch.stack([self.stream[place : place + length + 1] for place in chosen]).long()
+            return window[:, :-1], window[:, 1:]
+        batch = self.plan[step % len(self.plan)]
+        return padded([(self.rows[self.starts[row] : self.starts[row + 1]].tolist(), 1) for row in batch], "cpu")
+
+
+def window_starts(ids: Tensor, end: int, length: int) -> list[int]:
     """Positions where a window of `length` may begin: always at a text's first token, so that what stands at
     position 0 in training is what stands there when a tweet is generated."""
     ends = (ids == end).nonzero().flatten()
-    starts = []
+    starts: list[int] = []
     reach = 0
     for place in ends.tolist():
         if place >= reach and place + length + 1 <= len(ids):
             starts.append(place)
             reach = place + length - length // 16
-    return torch.tensor(starts)
+    return starts
 
 
-def train(ids: Tensor, held_out: Tensor, work: Path, settings: Settings) -> GPT2:
+def train(model: GPT2, batches: Batches, held_out: Tensor, work: Path, settings: Settings) -> GPT2:
     """Runs or resumes the pre-training; a state is saved every two minutes."""
-    config = GPT2Config(
-        settings.vocab_size, settings.n_positions, settings.n_embd, settings.n_layer, settings.n_head, dropout=0.0
-    )
-    model = GPT2(config).initialise(torch.Generator().manual_seed(settings.seed))
+    model.eval()  # no dropout: no text is seen twice
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("h.")]
     others = [p for name, p in model.named_parameters() if not (p.ndim == 2 and name.startswith("h."))]
     muon = torch.optim.Muon(matrices, lr=settings.matrix_lr, weight_decay=settings.weight_decay)
     adam = torch.optim.AdamW(others, lr=settings.other_lr, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     steps = settings.tokens // settings.batch_tokens
     step = resume(work, model, muon, adam)
-    starts = {length: window_starts(ids, 0, length) for length in (settings.window, settings.n_positions)}
-    print(json.dumps({**asdict(settings), "steps": steps, "from": step, "text_tokens": len(ids)}), flush=True)
+    print(json.dumps({**asdict(settings), "steps": steps, "from": step, "steps_a_pass": len(batches)}), flush=True)
     saved, began = time.monotonic(), time.monotonic()
     first = step
     while step < steps:
@@ -104,10 +157,9 @@ def train(ids: Tensor, held_out: Tensor, work: Path, settings: Settings) -> GPT2
         for optimiser, peak in ((muon, settings.matrix_lr), (adam, settings.other_lr)):
             for group in optimiser.param_groups:
                 group["lr"] = peak * rate
-        window = batch_at(ids, starts, step, settings)
-        inputs, targets = window[:, :-1], window[:, 1:]
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = next_token_nll(model, model(inputs), targets) / targets.numel()
+        inputs, targets = batches.at(step)
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16()):
+            loss = next_token_nll(model, model(inputs), targets) / (targets != IGNORED).sum()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimiser in (muon, adam):
@@ -130,19 +182,6 @@ def schedule(done: float, settings: Settings) -> float:
     return min(1.0, done / settings.warmup + 1e-3, (1.0 - done) / settings.decay)
 
 
-def batch_at(ids: Tensor, starts: dict[int, Tensor], step: int, settings: Settings) -> Tensor:
-    """The batch of a step, (windows, length + 1): a function of the step alone, so that resuming needs no state."""
-    rng = random.Random(f"{settings.seed} {step}")
-    length = settings.n_positions if rng.random() < settings.long_share else settings.window
-    rows = settings.batch_tokens // length
-    places = starts[length]
-    # One seeded permutation per pass over the text: each window is seen once before any is seen twice.
-    per_pass = len(places) // rows
-    order = torch.randperm(len(places), generator=torch.Generator().manual_seed(step // per_pass))
-    chosen = places[order[(step % per_pass) * rows : (step % per_pass + 1) * rows]]
-    return torch.stack([ids[place : place + length + 1] for place in chosen.tolist()]).long()
-
-
 @torch.no_grad()
 def held_out_nll(model: GPT2, ids: Tensor) -> float:
     """Mean nats a token on the held-out texts, each read alone."""
@@ -157,7 +196,7 @@ def held_out_nll(model: GPT2, ids: Tensor) -> float:
         for line, row in enumerate(group):
             inputs[line, : len(row)] = row
             targets[line, : len(row)] = torch.cat([row[1:], row.new_zeros(1)])
-        total += next_token_nll(model, model(inputs), targets).item()
+        total += token_nll(model, model(inputs), targets).sum().item()
         count += int((targets != IGNORED).sum())
     return total / count
 

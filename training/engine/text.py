@@ -31,26 +31,54 @@ SHARE = {
     "18F/18f.gsa.gov": 0.4,
     "GSA/digitalgov.gov": 0.3,
 }
+# How often a chosen text is used while the model learns, by what a source is worth for tweets: measured as the bits a
+# byte that a bigram model of 300,000 tokens of it needs for tweets (docs/experiments.md). Rich vocabulary counts most.
+WORTH = {
+    "jcolag/entropy-arbitrage": 1.0,  # 3.25 bits
+    "ropensci/roweb3": 1.0,
+    "GSA/digitalgov.gov": 0.6,
+    "18F/18f.gsa.gov": 0.6,
+    "carpentries/carpentries.org": 0.5,
+    "thechangelog/transcripts": 0.25,  # 3.48
+    "jkkummerfeld/irc-disentanglement": 0.6,
+    "duraspace/irclogs": 0.4,
+    "tidyverse/tidyverse.org": 0.5,
+    "brian14708/wh-briefings": 0.3,
+    "Yale-LILY/QMSum": 0.3,
+    "bitcointranscripts/bitcointranscripts": 0.3,
+    "PolyAI-LDN/task-specific-datasets": 0.1,  # 3.96
+    "google-research-datasets/dstc8-schema-guided-dialogue": 0.3,
+    "google-research-datasets/Taskmaster": 0.5,
+    "sonos/nlu-benchmark": 0.1,
+    "xliuhw/NLU-Evaluation-Data": 0.1,
+    "clinc/oos-eval": 0.1,  # 4.35
+}
+BOOKS_WORTH = 0.5
 GROUPS = ("dialogue", "sentences", "blogs", "speech", "books")
 HELD_OUT_EVERY = 500  # every 500th text is never trained on, and measures progress
 
 
 def texts(folder: Path, seed: int) -> Iterator[str]:
     """The chosen lines of all groups, in the order of the files."""
+    return (line for line, _ in lines_with_sources(folder, seed))
+
+
+def lines_with_sources(folder: Path, seed: int) -> Iterator[tuple[str, Source]]:
+    """The same, each with the source that it comes from."""
     import zstandard
 
     rows = read_sources((folder / "SOURCES.md").read_text(encoding="utf-8"))
     for group in GROUPS:
         rng = random.Random(f"{seed} {group}")
-        shares = iter(sorted((row.first, row.last, row.share) for row in rows if row.group == group))
+        sources = iter(sorted((row for row in rows if row.group == group), key=lambda row: row.first))
         with open(folder / f"{group}.txt.zst", "rb") as packed:
             lines = io.TextIOWrapper(zstandard.ZstdDecompressor().stream_reader(packed), encoding="utf-8")
-            last, share = 0, 0.0
+            source = next(sources)
             for number, line in enumerate(lines, start=1):
-                while number > last:
-                    _, last, share = next(shares)
-                if rng.random() < share:
-                    yield line.rstrip("\n")
+                while number > source.last:
+                    source = next(sources)
+                if rng.random() < source.share:
+                    yield line.rstrip("\n"), source
 
 
 @dataclass(frozen=True)
@@ -68,6 +96,11 @@ class Source:
     def share(self) -> float:
         """None of what is still in copyright in some countries: what we ship goes everywhere."""
         return 0.0 if "US only" in self.licence else SHARE.get(self.repository, 1.0)
+
+    @property
+    def worth(self) -> float:
+        """How often a chosen line of it is used, from 0 to 1."""
+        return BOOKS_WORTH if self.group == "books" else WORTH.get(self.repository, 1.0)
 
 
 def read_sources(table: str) -> list[Source]:
@@ -97,11 +130,16 @@ def make_tokenizer(text: Path, path: Path, vocab_size: int, seed: int) -> Tokeni
     return Tokenizer.from_file(str(path))
 
 
-def tokenise(text: Path, tokenizer: Tokenizer, work: Path, seed: int) -> tuple[Tensor, Tensor]:
-    """Token ids of all texts, each preceded by end-of-text, and of the held-out ones; kept in `work`.
+def shuffled(count: int, seed: int) -> list[int]:
+    """The order of the lines: stretches of 64 are shuffled, not single lines, for neighbours are often one talk.
+    Every HELD_OUT_EVERY-th line of that order is held out."""
+    stretches = [range(start, min(count, start + 64)) for start in range(0, count, 64)]
+    random.Random(seed).shuffle(stretches)
+    return [index for stretch in stretches for index in stretch]
 
-    Stretches of 64 consecutive lines are shuffled, not single lines: neighbours are often the turns of one talk.
-    """
+
+def tokenise(text: Path, tokenizer: Tokenizer, work: Path, seed: int) -> tuple[Tensor, Tensor]:
+    """Token ids of all texts, each preceded by end-of-text, and of the held-out ones; kept in `work`."""
     path = work / "tokens.safetensors"
     if not path.exists():
         end = tokenizer.token_to_id(END_OF_TEXT)
@@ -109,9 +147,7 @@ def tokenise(text: Path, tokenizer: Tokenizer, work: Path, seed: int) -> tuple[T
         train: list[list[int]] = []
         held_out: list[int] = []
         lines = list(texts(text, seed))
-        stretches = [lines[start : start + 64] for start in range(0, len(lines), 64)]
-        random.Random(seed).shuffle(stretches)
-        lines = [line for stretch in stretches for line in stretch]
+        lines = [lines[index] for index in shuffled(len(lines), seed)]
         for start in range(0, len(lines), 10_000):
             batch = lines[start : start + 10_000]
             for index, encoding in enumerate(tokenizer.encode_batch(batch), start=start):

@@ -10,7 +10,8 @@ from training.timeline.errors import BadHandle
 
 @dataclass(frozen=True, slots=True)
 class Tweet:
-    """One thing that a person wrote; `created_at` in UTC epoch milliseconds, `handle` as the file spells it, no @."""
+    """One thing that a person wrote; `created_at` in UTC epoch milliseconds, `handle` as the file spells it, no @;
+    `reply_to` is the id of the tweet that it answers."""
 
     id: str
     text: str

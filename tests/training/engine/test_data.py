@@ -12,17 +12,31 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import training.engine.loss
 from models.engine.gpt2 import GPT2
 from models.engine.tokenizer import load_tokenizer
+from models.prompt import Marks
 from tests.factories import make_base, sentences
 from training.corpus import Piece
-from training.engine.data import MOST_REPEATS, Plan, Text, bucketed, make_plan, mix_repeats, padded, tokenise
+from training.engine.data import (
+    MOST_REPEATS,
+    Plan,
+    Rows,
+    Text,
+    bucketed,
+    length,
+    make_plan,
+    mix_repeats,
+    padded,
+    tokenise,
+)
 from training.engine.loss import IGNORED, next_token_nll
 from training.recipe import Recipe, recipe_named
 
-END = 0
+END, REPLY = 0, 31
+MARKS = Marks(END, REPLY)
 STANDARD, ORIGINAL = recipe_named("standard"), recipe_named("huggingtweets")
-ROWS = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=40), max_size=80)
+ROWS = st.lists(st.tuples(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(1, 5)), max_size=80)
 SIZES = st.lists(st.integers(1, 10_000), min_size=1, max_size=5)
 
 
@@ -61,16 +75,16 @@ def test_shares_of_tokens_are_shares_of_weights_unless_too_many_repeats_would_be
 
 
 def test_an_epoch_of_a_mix_holds_the_shares_that_were_asked_for() -> None:
-    plan = make_plan({"jo": texts(30), "al": texts(90, 31)}, [1.0, 1.0], replace(STANDARD, epochs=3), 5, END, 64)
+    plan = make_plan({"jo": texts(30), "al": texts(90, 31)}, [1.0, 1.0], replace(STANDARD, epochs=3), 5, MARKS, 64)
     for epoch in epochs(plan):
-        tokens = Counter("jo" if row[1] <= 30 else "al" for batch in epoch for row in batch for _ in row[1:-1])
+        tokens = Counter("jo" if row[1] <= 30 else "al" for batch in epoch for row, _ in batch for _ in row[1:-1])
         assert tokens["jo"] / tokens.total() == pytest.approx(0.5, abs=0.05)
-        seen = Counter(row[1] for batch in epoch for row in batch)
+        seen = Counter(row[1] for batch in epoch for row, _ in batch)
         assert {seen[token] for token in range(1, 31)} <= {1, 2, 3}  # whole repeats, and once more by chance
         assert max(seen[token] for token in range(31, 121)) == 1
 
 
-def epochs(plan: Plan) -> list[list[list[list[int]]]]:
+def epochs(plan: Plan) -> list[list[Rows]]:
     ends = [0, *plan.epoch_ends]
     return [plan.batches[start:end] for start, end in pairwise(ends)]
 
@@ -80,42 +94,77 @@ def epochs(plan: Plan) -> list[list[list[list[int]]]]:
 
 @settings(deadline=None)  # the machine may be busy
 @given(ROWS, st.integers(1, 100), st.integers())
-def test_bucketing_loses_nothing_and_keeps_within_the_budget(rows: list[list[int]], budget: int, seed: int) -> None:
+def test_bucketing_loses_nothing_and_keeps_within_the_budget(rows: Rows, budget: int, seed: int) -> None:
     batches = bucketed(rows, budget, random.Random(seed))
-    assert Counter(tuple(row) for batch in batches for row in batch) == Counter(map(tuple, rows))
+    assert sorted(row for batch in batches for row in batch) == sorted(rows)
     for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(map(len, batch)) <= budget
+        assert len(batch) == 1 or len(batch) * max(map(length, batch)) <= budget
         assert batch
 
 
 def test_bucketing_puts_rows_of_like_length_together() -> None:
     rng = random.Random(1)
-    rows = [[1] * rng.randrange(3, 60) for _ in range(1000)]
+    rows = [([1] * rng.randrange(3, 60), 1) for _ in range(1000)]
     batches = bucketed(rows, 1024, rng)
-    padding = sum(len(batch) * max(map(len, batch)) for batch in batches) / sum(map(len, rows))
+    padding = sum(len(batch) * max(map(length, batch)) for batch in batches) / sum(map(length, rows))
     assert padding < 1.15
-    lengths = [len(batch[0]) for batch in batches]
+    lengths = [length(batch[0]) for batch in batches]
     assert lengths != sorted(lengths)
 
 
 def test_every_text_stands_once_in_every_epoch_between_two_ends() -> None:
     own = texts(200)
-    plan = make_plan({"jo": own}, [1.0], replace(STANDARD, batch_tokens=64), 3, END, 64)
+    plan = make_plan({"jo": own}, [1.0], replace(STANDARD, batch_tokens=64, tokens=0), 3, MARKS, 64)
     assert len(plan.epoch_ends) == STANDARD.epochs
     assert plan.epoch_ends[-1] == len(plan.batches)
     orders = []
     for epoch in epochs(plan):
         rows = [row for batch in epoch for row in batch]
-        assert sorted(rows) == sorted([END, *text.tokens, END] for text in own)
+        assert sorted(rows) == sorted(([END, *text.tokens, END], 1) for text in own)
         orders.append(rows)
     assert orders[0] != orders[1]
 
 
+def test_a_reply_stands_after_what_it_answers_and_of_that_nothing_is_learnt() -> None:
+    tweet, lone = Text([5, 6, 7], 9), Text([8], 3, reply=True)
+    answer = Text([9, 10], 6, reply=True, message=[11, 12, 13])
+    plan = make_plan({"jo": [tweet, lone, answer]}, [1.0], replace(STANDARD, epochs=1), 3, MARKS, 64)
+    rows = sorted(row for batch in plan.batches for row in batch)
+    assert rows == [
+        ([END, 5, 6, 7, END], 1),
+        ([END, 11, 12, 13, REPLY, 9, 10, END], 5),
+        ([END, REPLY, 8, END], 1),  # that it is a reply is learnt, where nothing says so
+    ]
+
+
+def test_blocks_know_no_replies() -> None:
+    own = [Text([5, 6, 7], 9, reply=True, message=[11, 12])] * 20
+    assert {token for tweet in tweets(stream_of({"jo": own})) for token in tweet} == {5, 6, 7}
+
+
+def test_a_long_message_leaves_the_reply_its_room() -> None:
+    answer = Text(list(range(1, 40)), 99, reply=True, message=[50] * 500)
+    tokens, first = answer.row(MARKS, 64)
+    assert len(tokens) == 65
+    assert tokens[first:] == list(range(1, 1 + 65 - first))
+    assert len(tokens) - first > 30
+    assert set(tokens[1 : first - 1]) == {50}
+
+
+def test_a_part_of_an_epoch_takes_the_newest_of_each_handle() -> None:
+    jo, al = texts(40), texts(20, 101)
+    recipe = replace(STANDARD, tokens=0, epochs=1.25)
+    whole, part = epochs(make_plan({"jo": jo, "al": al}, [2.0, 1.0], recipe, 3, MARKS, 64))
+    assert sum(len(batch) for batch in whole) == 60
+    newest = [row for batch in part for row in batch]
+    assert sorted(newest) == sorted(([END, *text.tokens, END], 1) for text in [*jo[-10:], *al[-5:]])
+
+
 def test_a_post_longer_than_the_context_is_cut_to_it() -> None:
     long = Text(list(range(1, 200)), 900)
-    plan = make_plan({"jo": [long, *texts(5, 300)]}, [1.0], replace(STANDARD, epochs=1), 3, END, 64)
-    longest = max((row for batch in plan.batches for row in batch), key=len)
-    assert longest == [END, *range(1, 65)]
+    plan = make_plan({"jo": [long, *texts(5, 300)]}, [1.0], replace(STANDARD, epochs=1), 3, MARKS, 64)
+    longest = max((row for batch in plan.batches for row in batch), key=length)
+    assert longest == ([END, *range(1, 65)], 1)
     inputs, _ = padded([longest], "cpu")
     assert inputs.shape == (1, 64)
 
@@ -124,7 +173,7 @@ def test_a_post_longer_than_the_context_is_cut_to_it() -> None:
 def test_a_plan_is_a_function_of_the_seed_and_leaves_the_texts_alone(recipe: object) -> None:
     handles = {"jo": texts(50), "al": texts(20, 51)}
     before = {handle: list(own) for handle, own in handles.items()}
-    plans = [make_plan(handles, [1, 1], recipe, seed, END, 64) for seed in (1, 1, 2)]  # type: ignore[arg-type]
+    plans = [make_plan(handles, [1, 1], recipe, seed, MARKS, 64) for seed in (1, 1, 2)]  # type: ignore[arg-type]
     assert plans[0] == plans[1]
     assert plans[0] != plans[2]
     assert handles == before
@@ -136,12 +185,13 @@ def test_a_plan_is_a_function_of_the_seed_and_leaves_the_texts_alone(recipe: obj
 def stream_of(handles: dict[str, list[Text]], seed: int = 4) -> list[int]:
     """The whole text before it is cut: in blocks of one token it is counted, then it is one block."""
 
-    def blocks(tokens: int) -> list[list[list[int]]]:
+    def blocks(tokens: int) -> list[Rows]:
         return make_plan(
-            handles, [1.0] * len(handles), replace(ORIGINAL, batch_tokens=tokens), seed, END, 10**9
+            handles, [1.0] * len(handles), replace(ORIGINAL, batch_tokens=tokens), seed, MARKS, 10**9
         ).batches
 
-    ((stream,),) = blocks(len(blocks(1)))
+    (((stream, first),),) = blocks(len(blocks(1)))
+    assert first == 1
     return stream
 
 
@@ -170,11 +220,11 @@ def test_four_epochs_are_laid_out_one_after_another_each_freshly_shuffled() -> N
 def test_blocks_are_cut_without_regard_to_tweets_and_only_the_last_incomplete_one_is_dropped() -> None:
     own = {"jo": texts(60)}
     stream = stream_of(own)
-    plan = make_plan(own, [1.0], replace(ORIGINAL, batch_tokens=37), 4, END, 1024)
+    plan = make_plan(own, [1.0], replace(ORIGINAL, batch_tokens=37), 4, MARKS, 1024)
     blocks = [stream[start : start + 37] for start in range(0, len(stream), 37)]
     assert len(blocks[-1]) < 37
     assert all(len(batch) == 1 for batch in plan.batches)
-    found = [batch[0] for batch in plan.batches]
+    found = [batch[0][0] for batch in plan.batches]
     assert sorted(found) == sorted(blocks[:-1])
     assert found != blocks[:-1]  # the original's trainer took them in random order
     assert plan.epoch_ends == (len(found),)
@@ -182,8 +232,8 @@ def test_blocks_are_cut_without_regard_to_tweets_and_only_the_last_incomplete_on
 
 
 def test_a_block_is_never_longer_than_the_context() -> None:
-    plan = make_plan({"jo": texts(60)}, [1.0], ORIGINAL, 4, END, 64)
-    assert {len(row) for batch in plan.batches for row in batch} == {64}
+    plan = make_plan({"jo": texts(60)}, [1.0], ORIGINAL, 4, MARKS, 64)
+    assert {length(row) for batch in plan.batches for row in batch} == {64}
 
 
 def test_small_handles_are_repeated_until_their_characters_match_the_largest() -> None:
@@ -214,19 +264,39 @@ def test_small_handles_are_repeated_until_their_characters_match_the_largest() -
 
 
 def test_padding_is_no_target() -> None:
-    inputs, targets = padded([[0, 5, 6, 0], [0, 7, 0]], "cpu")
+    inputs, targets = padded([([0, 5, 6, 0], 1), ([0, 7, 0], 1)], "cpu")
     assert inputs.tolist() == [[0, 5, 6], [0, 7, 0]]
     assert targets.tolist() == [[5, 6, 0], [7, 0, IGNORED]]
 
 
-@pytest.mark.parametrize("chunk", [1, 5, 2048])
-def test_the_loss_of_padded_rows_is_the_sum_of_the_rows_alone(chunk: int, tmp_path: Path) -> None:
-    model = GPT2.load(make_base(tmp_path)).eval()
-    rows = [[0, *range(5, 5 + length), 0] for length in (1, 4, 9, 30)]
+def test_what_stands_before_the_first_token_to_be_learnt_is_no_target() -> None:
+    inputs, targets = padded([([0, 5, 6, REPLY, 7, 0], 4), ([0, REPLY, 8, 0], 1)], "cpu")
+    assert inputs.tolist() == [[0, 5, 6, REPLY, 7], [0, REPLY, 8, 0, 0]]
+    assert targets.tolist() == [[IGNORED, IGNORED, IGNORED, 7, 0], [REPLY, 8, 0, IGNORED, IGNORED]]
 
-    def loss(some: list[list[int]]) -> torch.Tensor:
+
+def test_the_loss_of_an_answer_is_that_of_its_own_tokens_given_the_message(tmp_path: Path) -> None:
+    model = GPT2.load(make_base(tmp_path)).eval()
+    row = [0, 50, 51, 52, REPLY, 60, 61, 0]
+    inputs, targets = padded([(row, 5), ([0, 60, 0], 1)], "cpu")
+    with torch.no_grad():
+        logits = model.logits(model(torch.tensor([row[:-1]])))[0].log_softmax(-1)
+        of_answer = -sum(logits[place, row[place + 1]].item() for place in (4, 5, 6))
+        alone = next_token_nll(model, model(inputs[1:, :2]), targets[1:, :2]).item()
+        assert next_token_nll(model, model(inputs), targets).item() == pytest.approx(of_answer + alone, rel=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 2048])
+def test_the_loss_of_padded_rows_is_the_sum_of_the_rows_alone(
+    chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training.engine.loss, "CHUNK", chunk)
+    model = GPT2.load(make_base(tmp_path)).eval()
+    rows = [([0, *range(5, 5 + size), 0], 1 + size // 5) for size in (1, 4, 9, 30)]
+
+    def loss(some: Rows) -> torch.Tensor:
         inputs, targets = padded(some, "cpu")
-        return next_token_nll(model, model(inputs), targets, chunk)
+        return next_token_nll(model, model(inputs), targets)
 
     together = loss(rows)
     together.backward()
@@ -246,12 +316,24 @@ def test_tokenising_keeps_handles_order_and_characters(tmp_path: Path) -> None:
     assert [text.characters for text in (*found["jo"], *found["al"])] == [*map(len, sentences(3)), 5]
 
 
+def test_a_message_is_tokenised_apart_from_its_answer(tmp_path: Path) -> None:
+    tokenizer, _ = load_tokenizer(make_base(tmp_path))
+    pieces = [Piece("jo", "seven loaves", True, "how many"), Piece("jo", "no", True), Piece("jo", "my moth")]
+    found = tokenise(pieces, tokenizer, ["jo"])["jo"]
+    assert [(text.reply, tokenizer.decode(list(text.message))) for text in found] == [
+        (True, "how many"),
+        (True, ""),
+        (False, ""),
+    ]
+    assert [text.tokens for text in found] == [tokenizer.encode(piece.text).ids for piece in pieces]
+
+
 @pytest.mark.parametrize("recipe", [STANDARD, ORIGINAL], ids=lambda recipe: recipe.name)
 def test_a_handle_without_texts_leaves_the_others_a_plan(recipe: Recipe, tmp_path: Path) -> None:
     tokenizer, end = load_tokenizer(make_base(tmp_path))
     pieces = [Piece("jo", text) for text in sentences(30)]
     found = tokenise(pieces, tokenizer, ["al", "jo"])
     assert (found["al"], len(found["jo"])) == ([], 30)
-    plan = make_plan(found, [1.0, 1.0], recipe, 1, end, 64)
+    plan = make_plan(found, [1.0, 1.0], recipe, 1, Marks(end, REPLY), 64)
     assert plan.batches
     assert plan.epoch_ends[-1] == len(plan.batches)

@@ -1,16 +1,17 @@
 """Held-out figures are what their definitions say."""
 
 import math
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
 from models.engine.gpt2 import GPT2
-from models.engine.tokenizer import load_tokenizer
+from models.engine.tokenizer import load_tokenizer, marks_of
 from tests.factories import VOCABULARY, make_base, sentences
 from training.corpus import Piece
-from training.engine.evaluate import HeldOut, Score, evaluate, held_out_rows
+from training.engine.evaluate import HeldOut, Replies, Score, evaluate, held_out_rows
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +20,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def held_out(base: Path, *texts: str, n_positions: int = 64) -> HeldOut:
-    tokenizer, end = load_tokenizer(base)
-    return held_out_rows([Piece("jo", text) for text in texts], tokenizer, end, n_positions)
+    tokenizer, _ = load_tokenizer(base)
+    return held_out_rows([Piece("jo", text) for text in texts], tokenizer, marks_of(tokenizer), n_positions)
 
 
 def test_a_model_that_knows_nothing_needs_log_v_bits_for_every_token(base: Path) -> None:
@@ -45,7 +46,7 @@ def test_the_loss_is_the_mean_over_all_tokens_of_texts_read_alone(base: Path) ->
     model.eval()
     total, count = 0.0, 0
     with torch.no_grad():
-        for row in held.rows:
+        for row, _ in held.rows:
             logits = model.logits(model(torch.tensor([row[:-1]])))[0].log_softmax(-1)
             total -= sum(logits[place, token].item() for place, token in enumerate(row[1:]))
             count += len(row) - 1
@@ -68,7 +69,7 @@ def test_only_the_bytes_that_were_scored_are_counted(spare: int, base: Path) -> 
     text = "🦊 seven small loaves for été, " * 9
     ids = tokenizer.encode(text).ids
     held = held_out(base, text, n_positions=len(ids) + spare)
-    (row,) = held.rows
+    ((row, _),) = held.rows
     assert row == [end, *ids, end][: len(ids) + spare + 1]
     assert held.tokens == len(row) - 1
     scored = sum(len(tokenizer.id_to_token(token)) for token in ids[: len(ids) + spare])  # a character a byte
@@ -79,6 +80,61 @@ def test_only_the_bytes_that_were_scored_are_counted(spare: int, base: Path) -> 
 def test_an_end_of_text_written_out_in_a_text_counts_as_the_bytes_it_is(base: Path) -> None:
     held = held_out(base, "tea<|endoftext|>toast")
     assert held.bytes == len("tea<|endoftext|>toast") + 1
+
+
+ANSWER = Piece("jo", "seven small loaves", True, "how many do we bake")
+
+
+@pytest.mark.parametrize(
+    ("replies", "layout"),
+    [
+        ("messages", "{end}{message}{reply}|{text}{end}"),
+        ("marks", "{end}|{reply}{text}{end}"),
+        ("plain", "{end}|{text}{end}"),
+    ],
+)
+def test_a_reply_is_laid_out_as_its_reader_can_and_always_for_the_same_bytes(
+    replies: Replies, layout: str, base: Path
+) -> None:
+    tokenizer, end = load_tokenizer(base)
+    marks = marks_of(tokenizer)
+    held = held_out_rows([ANSWER], tokenizer, marks, 64, replies)
+    ((row, first),) = held.rows
+    message, text = tokenizer.encode(ANSWER.message).ids, tokenizer.encode(ANSWER.text).ids
+    parts = {"{end}": [end], "{message}": message, "{reply}": [marks.reply], "{text}": text}
+    before, after = (
+        [token for part in re.findall(r"{\w+}", half) for token in parts[part]] for half in layout.split("|")
+    )
+    assert (row[:first], row[first:]) == (before, after)
+    assert held.bytes == len(ANSWER.text.encode()) + 1
+    assert held.tokens == len(after)
+
+
+def test_a_system_that_marks_replies_pays_for_the_mark(base: Path) -> None:
+    """The nats of "marks" are those of "messages" without a message, and those of the mark."""
+    model = GPT2.load(base).eval()
+    tokenizer, end = load_tokenizer(base)
+    marks = marks_of(tokenizer)
+    text = tokenizer.encode(ANSWER.text).ids
+    held = held_out_rows([ANSWER], tokenizer, marks, 64, "marks")
+    with torch.no_grad():
+        row = [end, marks.reply, *text, end]
+        logits = model.logits(model(torch.tensor([row[:-1]])))[0].log_softmax(-1)
+        nats = -sum(logits[place, token].item() for place, token in enumerate(row[1:]))
+    assert evaluate(model, held).bits_per_byte * held.bytes * math.log(2) == pytest.approx(nats, rel=1e-5)
+
+
+@pytest.mark.parametrize("replies", ["messages", "marks", "plain"])
+@pytest.mark.parametrize("spare", [-1, 0, 1])
+def test_what_is_cut_off_a_long_reply_is_not_counted(spare: int, replies: Replies, base: Path) -> None:
+    tokenizer, _ = load_tokenizer(base)
+    text = "🦊 seven small loaves for été, " * 9
+    before = {"messages": 1 + len(tokenizer.encode("tea").ids), "marks": 1, "plain": 0}[replies]
+    ids = tokenizer.encode(text).ids
+    piece = Piece("jo", text, True, "tea")
+    held = held_out_rows([piece], tokenizer, marks_of(tokenizer), len(ids) + before + spare, replies)
+    scored = sum(len(tokenizer.id_to_token(token)) for token in ids[: len(ids) + spare])
+    assert held.bytes == scored + (spare > 0)
 
 
 def test_nothing_held_out_cannot_be_scored(base: Path) -> None:

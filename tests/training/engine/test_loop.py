@@ -33,11 +33,11 @@ class Trial:
     def __init__(self, folder: Path, run: Path, recipe: Recipe, texts: Sequence[str], held_out: Sequence[str] = ()):
         self.base: Base = load_base(folder)
         self.before = {name: tensor.clone() for name, tensor in self.base.model.state_dict().items()}
-        n_positions = self.base.model.config.n_positions
+        n_positions, marks = self.base.model.config.n_positions, self.base.marks
         tokens = tokenise([Piece("jo", text) for text in texts], self.base.tokenizer, ["jo"])
-        self.plan: Plan = make_plan(tokens, [1.0], recipe, 3, self.base.end, n_positions)
+        self.plan: Plan = make_plan(tokens, [1.0], recipe, 3, marks, n_positions)
         pieces = [Piece("jo", text) for text in held_out or sentences(9, seed=8)]
-        self.held_out: HeldOut = held_out_rows(pieces, self.base.tokenizer, self.base.end, n_positions)
+        self.held_out: HeldOut = held_out_rows(pieces, self.base.tokenizer, marks, n_positions)
         self.base_score = evaluate(self.base.model, self.held_out)
         self.trainee = Trainee(self.base.model, recipe, seed=3)
         self.training = Training(self.trainee, self.plan, self.held_out, run)
@@ -83,7 +83,7 @@ def test_the_original_takes_a_step_for_every_1024_tokens_of_its_four_epochs(tria
     assert tried.training.rates == pytest.approx(
         [1.372e-4 * 0.5 * (1 + math.cos(math.pi * step / steps)) for step in range(steps)], rel=1e-12
     )
-    seen = Counter(token for batch in tried.plan.batches for row in batch for token in row)
+    seen = Counter(token for batch in tried.plan.batches for row, _ in batch for token in row)
     whole = Counter({token: 4 * times for token, times in Counter(epoch).items()}) + Counter([tried.base.end])
     assert seen <= whole
     assert whole.total() - seen.total() == tokens % 1024
@@ -114,7 +114,7 @@ def test_the_original_is_what_a_plain_loop_with_the_librarys_parts_makes(
     schedule = transformers.get_cosine_schedule_with_warmup(optimiser, 0, steps)
     norms, losses = [], []
     for batch in tried.plan.batches:
-        ids = torch.tensor(batch)
+        ids = torch.tensor([row for row, _ in batch])
         assert ids.shape == (1, 64)
         loss = reference(ids, labels=ids).loss
         loss.backward()

@@ -1,20 +1,34 @@
 """The bundled base can be made again: from the allowed lines only, resumable, and a plain GPT-2 at the end."""
 
+import random
+import re
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 import zstandard
+from tokenizers import Tokenizer
 
+from models.engine.tokenizer import marks_of
 from models.engine.voices import load_base
 from training.engine import pretrain
 from training.engine.base import write_base, write_card
-from training.engine.pretrain import Settings
-from training.engine.text import GROUPS, make_tokenizer, read_sources, texts, tokenise
+from training.engine.pretrain import Batches, Settings, start_model
+from training.engine.rows import casual, make_rows, row_texts
+from training.engine.text import GROUPS, make_tokenizer, read_sources, shuffled, texts, tokenise
 
 SETTINGS = Settings(
-    vocab_size=300, n_layer=2, n_embd=32, n_head=2, n_positions=64, window=32, tokens=2048, batch_tokens=128, warmup=0.1
+    vocab_size=300,
+    n_layer=2,
+    n_embd=32,
+    n_head=2,
+    n_positions=64,
+    longest_row=64,
+    tokens=2048,
+    batch_tokens=128,
+    warmup=0.1,
 )
 
 
@@ -37,6 +51,48 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def prepared(folder: Path, work: Path) -> tuple[Tokenizer, Batches, torch.Tensor]:
+    tokenizer = make_tokenizer(folder, work / "tokenizer.json", SETTINGS.vocab_size, SETTINGS.seed)
+    stream, held_out = tokenise(folder, tokenizer, work, SETTINGS.seed)
+    rows = make_rows(folder, tokenizer, work, SETTINGS.seed, SETTINGS.longest_row)
+    return tokenizer, Batches(stream, *rows, SETTINGS), held_out
+
+
+def test_a_row_is_one_text_alone_or_a_message_and_its_answer(folder: Path, tmp_path: Path) -> None:
+    tokenizer, batches, _ = prepared(folder, tmp_path)
+    marks = marks_of(tokenizer)
+    pairs = 0
+    for start, end in pairwise(batches.starts):
+        row = batches.rows[start:end].tolist()
+        assert row[0] == marks.end
+        assert row[-1] == marks.end or len(row) == SETTINGS.longest_row + 1  # a long one is cut
+        assert marks.end not in row[1:-1]
+        assert row.count(marks.reply) <= 1
+        pairs += marks.reply in row
+    assert 0 < pairs < len(batches.starts) // 2
+
+
+def test_what_is_held_out_stands_in_no_row(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.engine.rows.HELD_OUT_EVERY", 10)
+    monkeypatch.setattr("training.engine.rows.casual", lambda text, rng: text)
+    lines = list(texts(folder, 1))
+    held_out = {lines[index] for index in shuffled(len(lines), 1)[::10]}
+    used = {text for row in row_texts(folder, 1) for text in row if text is not None}
+    assert used
+    assert used.isdisjoint(held_out)
+
+
+def test_casual_writing_keeps_the_words() -> None:
+    rng = random.Random(3)
+    line = "We saw the old lighthouse near Penzance today."
+    made = [casual(line, rng) for _ in range(300)]
+    assert made.count(line) > 150
+    for sign in ("#", "@"):
+        assert any(sign in text for text in made)
+    for text in made:
+        assert re.sub(r"[#@]", "", text).lower().startswith(line.lower().removesuffix("."))
+
+
 def test_lines_in_copyright_elsewhere_are_left_out(folder: Path) -> None:
     chosen = list(texts(folder, seed=1))
     assert len(chosen) == 4 * 40 + 20
@@ -46,34 +102,32 @@ def test_lines_in_copyright_elsewhere_are_left_out(folder: Path) -> None:
 def test_a_killed_pre_training_goes_on_to_the_same_weights(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tokenizer = make_tokenizer(folder, tmp_path / "tokenizer.json", SETTINGS.vocab_size, SETTINGS.seed)
-    train_ids, held_out = tokenise(folder, tokenizer, tmp_path, SETTINGS.seed)
+    _, batches, held_out = prepared(folder, tmp_path)
     (tmp_path / "whole").mkdir()
     (tmp_path / "halves").mkdir()
-    whole = pretrain.train(train_ids, held_out, tmp_path / "whole", SETTINGS)
+    whole = pretrain.train(start_model(SETTINGS, None), batches, held_out, tmp_path / "whole", SETTINGS)
 
-    taken = pretrain.batch_at
+    taken = Batches.at
 
-    def killed(ids: torch.Tensor, starts: dict[int, torch.Tensor], step: int, settings: Settings) -> torch.Tensor:
+    def killed(self: Batches, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         if step == 9:
             raise KeyboardInterrupt
-        return taken(ids, starts, step, settings)
+        return taken(self, step)
 
     monkeypatch.setattr(pretrain, "SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(pretrain, "batch_at", killed)
+    monkeypatch.setattr(Batches, "at", killed)
     with pytest.raises(KeyboardInterrupt):
-        pretrain.train(train_ids, held_out, tmp_path / "halves", SETTINGS)
-    monkeypatch.setattr(pretrain, "batch_at", taken)
-    resumed = pretrain.train(train_ids, held_out, tmp_path / "halves", SETTINGS)
+        pretrain.train(start_model(SETTINGS, None), batches, held_out, tmp_path / "halves", SETTINGS)
+    monkeypatch.setattr(Batches, "at", taken)
+    resumed = pretrain.train(start_model(SETTINGS, None), batches, held_out, tmp_path / "halves", SETTINGS)
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters(), strict=True))
 
 
 def test_the_result_is_a_plain_gpt2_with_a_card_that_names_its_text(folder: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer, GPT2LMHeadModel
 
-    tokenizer = make_tokenizer(folder, tmp_path / "tokenizer.json", SETTINGS.vocab_size, SETTINGS.seed)
-    train_ids, held_out = tokenise(folder, tokenizer, tmp_path, SETTINGS.seed)
-    model = pretrain.train(train_ids, held_out, tmp_path, SETTINGS).eval()
+    _, batches, held_out = prepared(folder, tmp_path)
+    model = pretrain.train(start_model(SETTINGS, None), batches, held_out, tmp_path, SETTINGS).eval()
     out = tmp_path / "base"
     write_base(model, tmp_path / "tokenizer.json", out, asdict(SETTINGS))
     write_card(out, model.config, read_sources((folder / "SOURCES.md").read_text()), SETTINGS.tokens, 1.5)

@@ -51,6 +51,7 @@ def threads() -> Iterator[None]:
 
 def begin(folder: Path, base: Path, recipe: Recipe, threads: int = 1, held_out: Sequence[str] = ()) -> Path:
     train_part = tuple(Piece(handle, text) for handle in ("jo", "al") for text in sentences(20, seed=len(handle)))
+    train_part += (Piece("al", "seven small loaves", True, "how many do we bake"), Piece("jo", "no", True))
     corpus = Corpus(train_part, tuple(Piece("jo", text) for text in held_out or sentences(6, seed=9)))
     facts = ("tiny", str(base), "cpu", threads, corpus.fingerprint, sha256(base / "model.safetensors"))
     run.begin(folder, run.Spec(recipe, 5, ("jo", "al"), (1.0, 1.0), *facts), corpus)
