@@ -8,10 +8,10 @@ READY := $(VENV)/.ready
 TORCH_INDEX ?=
 ARGS ?=
 
-.PHONY: help setup demo test lint format base clean
+.PHONY: help setup demo test lint format base base-quality replies imitation clean
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 setup: $(READY)  ## make .venv with everything that the project needs
 
@@ -42,6 +42,15 @@ format: setup  ## mend the style
 TEXT ?= ../shared/data/pretrain
 base: setup  ## pre-train the bundled base again from TEXT, a folder of openly licensed text
 	$(BIN)/python -P -m training.engine.pretrain --text $(TEXT) --work .work/pretrain --out models/base/fledgling
+
+base-quality: setup  ## how well the base predicts strangers: make base-quality ARGS="--timelines DIR --authors a,b"
+	@$(BIN)/python -P -m bench.base_quality --text $(TEXT) $(ARGS)
+
+replies: setup  ## do replies answer what was said?: make replies ARGS="--timelines DIR --authors a,b"
+	@$(BIN)/python -P -m bench.replies $(ARGS)
+
+imitation: setup  ## how well each system imitates: make imitation ARGS="--timelines DIR --authors a,b --json FILE"
+	@$(BIN)/python -P -m bench.imitation $(ARGS)
 
 clean:  ## remove what setup and builds made
 	rm -rf $(VENV) .work dist build

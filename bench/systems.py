@@ -1,0 +1,325 @@
+"""What is compared: each system learns from an author's older tweets and writes new ones.
+
+A recipe trains as the product trains: a run folder, and the trainer as a process of its own. It is given the older
+tweets only, and holds out its own newest tenth of those, which an adapter's recipe uses to end with its best epoch;
+so what all systems are measured with was seen by none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from shutil import copyfile, copytree, rmtree
+from typing import Any
+
+import markovify
+import torch
+
+from bench.authors import Author
+from bot.app import App
+from bot.clock import now_ms
+from bot.config import Config, load_config
+from bot.errors import TrainingFailed
+from bot.flows.imitate import CONTROL
+from bot.flows.train import carry_out, request
+from bot.pool import trainer
+from bot.pool.child import ALLOWED, FIXED, cores
+from bot.pool.protocol import Tell
+from bot.store import timelines
+from models.checkpoint import sha256
+from models.engine.batching import ROWS, Running
+from models.engine.device import choose_device
+from models.engine.voices import Voice, Voices
+from models.sampling import HUGGINGTWEETS, Sampling
+from models.wire import Generate
+from training import run
+from training.corpus import build_corpus
+from training.engine.evaluate import either_way
+from training.recipe import Recipe, recipe_named
+
+RECIPES = ("huggingtweets", "quick", "standard", "thorough")
+OTHERS = ("base", "markov", "real", "product")
+DEFAULT = ("base", *RECIPES, "markov", "real", "product")
+PRODUCT_RECIPE = "standard"
+SEEDS_APART = 1_000  # between two requests to the product, each of which tries many
+AT_ONCE = 5  # texts of one request to the product: what people get when they say no number
+LOOK_EVERY = 0.1  # seconds between two looks at the trainer's memory
+TRIES = 4  # Markov chains give up on many texts: sentences asked for, for each one wanted
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is the same for all systems. `threads` 0 is what the product takes; `overrides` of the sampling are for
+    every system that the product's own sampling is for."""
+
+    base: str
+    base_folder: Path
+    tweets: int = 200
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 0
+    overrides: tuple[tuple[str, float | int], ...] = ()
+
+    @property
+    def config(self) -> Config:
+        """The product's configuration, for a training of whatever size."""
+        chosen = {
+            "MODEL__BASE": str(self.base_folder),
+            "MODEL__DEVICE": self.device,
+            "MODEL__THREADS": str(self.threads),
+            "TRAINING__THREADS": str(self.threads),
+            "TRAINING__MIN_CHARACTERS": "0",
+            **{f"SAMPLING__{name.upper()}": str(value) for name, value in self.overrides},
+        }
+        # Not the file of whoever measures: all that is not said here is the default.
+        return load_config(Path(os.devnull), {f"MOCKINGBIRD__{name}": value for name, value in chosen.items()})
+
+    def sampling(self, system: str) -> Sampling:
+        """huggingtweets draws as it did; all others as the product does."""
+        if system == "huggingtweets":
+            return HUGGINGTWEETS
+        chosen = self.config.sampling
+        return Sampling(chosen.temperature, chosen.top_p, chosen.top_k, chosen.max_tokens)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a system wrote, stripped, and what that cost; a figure that does not exist is left out."""
+
+    texts: tuple[str, ...]
+    figures: dict[str, Any]
+
+
+def recipe_of(system: str) -> Recipe | None:
+    """The recipe that a system trains by; None for those that are no recipe's. SystemExit for an unknown one."""
+    if system in OTHERS:
+        return None
+    try:
+        return recipe_named(system)
+    except KeyError:
+        names = ", ".join((*DEFAULT, "standard-full"))
+        raise SystemExit(f'There is no system "{system}": choose of {names}, or name another recipe.') from None
+
+
+def make(system: str, author: Author, bench: Bench, work: Path) -> Made:
+    """Lets a system learn and write; trainings are kept in the folder `work`. Raises MockingbirdError."""
+    match system:
+        case "real":
+            return real(author, bench)
+        case "markov":
+            return markov(author, bench)
+        case "base":
+            return speak(None, author, bench, bench.sampling(system))
+        case "product":
+            return asyncio.run(product(author, bench, work))
+    folder, cost = trained(system, author, bench, work)
+    spoken = speak(folder / "checkpoint", author, bench, bench.sampling(system))
+    return Made(spoken.texts, {**cost, **spoken.figures})
+
+
+# --- Learning ---------------------------------------------------------------------------------------------------------
+
+
+def trained(system: str, author: Author, bench: Bench, work: Path) -> tuple[Path, dict[str, Any]]:
+    """The folder of a finished run and its cost; one that `work` holds of exactly this training is taken as it is."""
+    recipe = recipe_of(system)
+    assert recipe is not None
+    corpus = build_corpus({author.handle: author.older}, recipe)
+    spec = run.Spec(
+        recipe=recipe,
+        seed=bench.seed,
+        handles=(author.handle,),
+        weights=(1.0,),
+        base=str(bench.base_folder),
+        base_folder=str(bench.base_folder),
+        device=bench.device,
+        threads=bench.threads or cores(),
+        fingerprint=corpus.fingerprint,
+        base_sha256=sha256(bench.base_folder / "model.safetensors"),
+    )
+    folder = work / f"{author.handle}-{system}"
+    # One that was interrupted begins anew: what it cost would be the cost of two halves.
+    if not (run.begun(folder) and run.read_spec(folder) == spec and (folder / "cost.json").is_file()):
+        run.begin(folder, spec, corpus)
+        wall, memory = run_trainer(folder)
+        results = run.results(folder)
+        assert results is not None
+        cost = {
+            "train_seconds": results["train_seconds"],
+            "fixed_seconds": wall - results["train_seconds"],
+            "train_tokens_per_second": results["tokens_per_second"],
+            "train_steps": results["steps"],
+            "peak_memory_mb": memory,
+            "checkpoint_bytes": results["checkpoint_bytes"],
+        }
+        run.write_json(folder / "cost.json", cost)
+    return folder, json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+
+
+def run_trainer(folder: Path) -> tuple[float, float | None]:
+    """Runs the trainer as the product does; returns its seconds from start to exit and the most memory that it had,
+    in MB (None where there is no /proc). Raises TrainingFailed."""
+    environment = {name: os.environ[name] for name in ALLOWED if name in os.environ} | FIXED
+    command = [sys.executable, "-P", "-m", "training.engine", "train", str(folder)]
+    log = folder / "trainer.log"
+    peak: float | None = None
+    began = time.monotonic()
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
+        try:
+            while process.poll() is None:
+                # Not getrusage: Linux counts there what we had when the child was started, too.
+                peak = peak_memory_mb(process.pid) or peak
+                try:
+                    process.wait(LOOK_EVERY)
+                except subprocess.TimeoutExpired:
+                    continue
+        finally:
+            process.terminate()
+            process.wait()
+    wall = time.monotonic() - began
+    if process.returncode:
+        said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise TrainingFailed(reason=said[-1] if said else f"it ended with status {process.returncode}")
+    return wall, peak
+
+
+def peak_memory_mb(pid: int) -> float | None:
+    """The most memory that a process has had at once so far, in MB of 10^6 bytes."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return int(found[1]) * 1024 / 1e6 if found else None
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------------
+
+
+def speak(checkpoint: Path | None, author: Author, bench: Bench, sampling: Sampling) -> Made:
+    """Texts without a prompt from the engine, seeds from `bench.seed` on; how well it predicts the held-out ones."""
+    torch.set_num_threads(bench.threads or max(1, cores() - 1))
+    device = choose_device(bench.device)
+    name = str(checkpoint) if checkpoint else None
+    voices = Voices(device, torch.float32 if device == "cpu" else torch.bfloat16, 0)
+    voice = voices.get(str(bench.base_folder), name)
+    texts: dict[int, str] = {}
+    tokens = 0
+    running = Running()
+    waiting = [
+        Generate(id=n, base=str(bench.base_folder), checkpoint=name, prompt="", seed=bench.seed + n, sampling=sampling)
+        for n in reversed(range(bench.tweets))
+    ]
+    under_way = 0
+    began = time.monotonic()
+    with torch.inference_mode():
+        while waiting or running:
+            while waiting and under_way < ROWS:
+                running.join(waiting.pop(), voice)
+                under_way += 1
+            for done in running.step():
+                texts[done.id] = CONTROL.sub("", done.text).strip()
+                tokens += done.tokens
+                under_way -= 1
+    seconds = time.monotonic() - began
+    figures = {"seconds": seconds, "tokens_per_second": tokens / seconds}
+    scoring = voice if device == "cpu" else voice_of(checkpoint, bench)
+    return Made(tuple(texts[n] for n in sorted(texts)), figures | predict(scoring, author))
+
+
+def voice_of(checkpoint: Path | None, bench: Bench) -> Voice:
+    """A voice in the precision in which the trainer scores."""
+    voices = Voices(choose_device(bench.device), torch.float32, 0)
+    return voices.get(str(bench.base_folder), str(checkpoint) if checkpoint else None)
+
+
+def predict(voice: Voice, author: Author) -> dict[str, float | int]:
+    """How many bits a byte of the held-out texts costs a voice, each text's end counted as a byte, whether the voice
+    would write it as a tweet or as a reply (`training.engine.evaluate.either_way`)."""
+    encodings = voice.tokenizer.encode_batch([piece.text for piece in author.held_out])
+    # Only a text longer than the base's context is scored in part, and then only the part counts.
+    room = voice.model.config.n_positions - 1
+    nats = either_way(voice.model, [encoding.ids[:room] for encoding in encodings], voice.marks, voice.low_rank or None)
+    size = sum(sum(map(len, encoding.tokens[:room])) + 1 for encoding in encodings)
+    return {"bits_per_byte": nats / math.log(2) / size, "held_out_bytes": size}
+
+
+def real(author: Author, bench: Bench) -> Made:
+    """The ceiling: the held-out tweets themselves, a random choice where there are more than are wanted."""
+    wanted = min(bench.tweets, len(author.held_out))
+    chosen = random.Random(bench.seed).sample(author.held_out, wanted)
+    return Made(tuple(piece.text for piece in chosen), {})
+
+
+def markov(author: Author, bench: Bench) -> Made:
+    """markovify as such bots use it: a tweet a line, two words of memory, texts too like the corpus thrown away. It
+    gives up on a text after ten tries, so with little to learn from it makes fewer than are wanted."""
+    random.seed(bench.seed)  # markovify draws from the common generator
+    began = time.monotonic()
+    try:
+        model = markovify.NewlineText("\n".join(" ".join(text.split()) for text in author.known))
+    except (KeyError, IndexError):  # it refuses lines with quotes and brackets, and all may have some
+        return Made((), {})
+    learnt = time.monotonic()
+    texts: list[str] = []
+    for _ in range(TRIES * bench.tweets):
+        if len(texts) == bench.tweets:
+            break
+        texts += [text for text in [model.make_sentence()] if text]
+    figures = {"train_seconds": learnt - began, "seconds": time.monotonic() - learnt}
+    return Made(tuple(texts), {**figures, "checkpoint_bytes": len(model.to_json().encode())})
+
+
+# --- The product ------------------------------------------------------------------------------------------------------
+
+
+async def product(author: Author, bench: Bench, work: Path) -> Made:
+    """What a person gets: texts that the imitator, which may choose among several, hands out as accepted. It speaks
+    with the checkpoint of the system `standard`, promoted by the product's own training."""
+    finished, cost = trained(PRODUCT_RECIPE, author, bench, work)
+
+    async def place(folder: Path, tell: Tell) -> None:
+        """The training that is there already, if it is the same to the letter; else a new one."""
+        if not run.read_spec(finished).same_work(run.read_spec(folder)):
+            return await trainer.train(folder, tell)
+        copyfile(finished / "results.json", folder / "results.json")
+        copytree(finished / "checkpoint", folder / "checkpoint")
+
+    data = work / f"{author.handle}-product"
+    rmtree(data, ignore_errors=True)
+    async with App(bench.config, data, {}) as app:
+        database = app.database
+        await database.run(lambda db: timelines.hold(db, author.handle, None, author.older, now_ms()))
+        job = await request(database, [author.handle], PRODUCT_RECIPE, None, bench.seed, now_ms())
+        done = await carry_out(database, app.config, app.find_base, place, job, lambda _: None, lambda _: None)
+        await app.imitator.imitate(done.persona.slug, "", 1, bench.seed, app.sampling)  # the worker's start is no work
+        texts: list[str] = []
+        began = time.monotonic()
+        for request_number in range(-(-bench.tweets // AT_ONCE)):
+            seed = bench.seed + SEEDS_APART * request_number
+            imitation = await app.imitator.imitate(done.persona.slug, "", AT_ONCE, seed, app.sampling)
+            texts += [candidate.text for candidate in imitation.accepted]
+        seconds = time.monotonic() - began
+    rmtree(data)
+    predicted = predict(voice_of(finished / "checkpoint", bench), author)
+    return Made(tuple(texts[: bench.tweets]), {**cost, "seconds": seconds, **predicted})
+
+
+def settings_of(system: str, bench: Bench) -> dict[str, Any]:
+    """What decides a row, beyond what is the same for all: a row made otherwise is made again."""
+    recipe = recipe_of(PRODUCT_RECIPE if system == "product" else system)
+    speaks = system not in ("markov", "real")
+    settings: dict[str, Any] = {
+        "recipe": asdict(recipe) if recipe else None,
+        "sampling": asdict(bench.sampling(system)) if speaks else None,
+    }
+    return settings | ({"choice": bench.config.sampling.model_dump()} if system == "product" else {})
