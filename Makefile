@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TORCH_INDEX ?=
 ARGS ?=
 
-.PHONY: help setup demo test lint format base base-quality replies imitation clean
+.PHONY: help setup demo test lint format base base-quality replies imitation cyborgs clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -41,7 +41,7 @@ format: setup  ## mend the style
 
 TEXT ?= ../shared/data/pretrain
 base: setup  ## pre-train the bundled base again from TEXT, a folder of openly licensed text
-	$(BIN)/python -P -m training.engine.pretrain --text $(TEXT) --work .work/pretrain --out models/base/fledgling
+	$(BIN)/python -P -m training.engine.pretrain --text $(TEXT) --work .work/pretrain --out models/base/fledgling $(ARGS)
 
 base-quality: setup  ## how well the base predicts strangers: make base-quality ARGS="--timelines DIR --authors a,b"
 	@$(BIN)/python -P -m bench.base_quality --text $(TEXT) $(ARGS)
@@ -51,6 +51,9 @@ replies: setup  ## do replies answer what was said?: make replies ARGS="--timeli
 
 imitation: setup  ## how well each system imitates: make imitation ARGS="--timelines DIR --authors a,b --json FILE"
 	@$(BIN)/python -P -m bench.imitation $(ARGS)
+
+cyborgs: setup  ## how to make one voice of two people: make cyborgs ARGS="--timelines DIR --pairs a+b,c+d"
+	@$(BIN)/python -P -m bench.cyborgs $(ARGS)
 
 clean:  ## remove what setup and builds made
 	rm -rf $(VENV) .work dist build

@@ -42,7 +42,7 @@ from models.engine.voices import Voice, Voices
 from models.sampling import HUGGINGTWEETS, Sampling
 from models.wire import Generate
 from training import run
-from training.corpus import build_corpus
+from training.corpus import Corpus, build_corpus
 from training.engine.evaluate import either_way
 from training.recipe import Recipe, recipe_named
 
@@ -134,11 +134,18 @@ def trained(system: str, author: Author, bench: Bench, work: Path) -> tuple[Path
     recipe = recipe_of(system)
     assert recipe is not None
     corpus = build_corpus({author.handle: author.older}, recipe)
+    return trained_on(corpus, (author.handle,), recipe, bench, work / f"{author.handle}-{system}")
+
+
+def trained_on(
+    corpus: Corpus, handles: tuple[str, ...], recipe: Recipe, bench: Bench, folder: Path
+) -> tuple[Path, dict[str, Any]]:
+    """A finished run in that folder, of these handles in equal shares, and its cost, as `trained`."""
     spec = run.Spec(
         recipe=recipe,
         seed=bench.seed,
-        handles=(author.handle,),
-        weights=(1.0,),
+        handles=handles,
+        weights=(1.0,) * len(handles),
         base=str(bench.base_folder),
         base_folder=str(bench.base_folder),
         device=bench.device,
@@ -146,7 +153,6 @@ def trained(system: str, author: Author, bench: Bench, work: Path) -> tuple[Path
         fingerprint=corpus.fingerprint,
         base_sha256=sha256(bench.base_folder / "model.safetensors"),
     )
-    folder = work / f"{author.handle}-{system}"
     # One that was interrupted begins anew: what it cost would be the cost of two halves.
     if not (run.begun(folder) and run.read_spec(folder) == spec and (folder / "cost.json").is_file()):
         run.begin(folder, spec, corpus)
@@ -206,17 +212,23 @@ def peak_memory_mb(pid: int) -> float | None:
 
 
 def speak(checkpoint: Path | None, author: Author, bench: Bench, sampling: Sampling) -> Made:
-    """Texts without a prompt from the engine, seeds from `bench.seed` on; how well it predicts the held-out ones."""
-    torch.set_num_threads(bench.threads or max(1, cores() - 1))
+    """Texts without a prompt from the engine, and how well it predicts the held-out ones."""
     device = choose_device(bench.device)
-    name = str(checkpoint) if checkpoint else None
     voices = Voices(device, torch.float32 if device == "cpu" else torch.bfloat16, 0)
-    voice = voices.get(str(bench.base_folder), name)
+    voice = voices.get(str(bench.base_folder), str(checkpoint) if checkpoint else None)
+    made = unprompted(voice, bench, sampling)
+    scoring = voice if device == "cpu" else voice_of(checkpoint, bench)
+    return Made(made.texts, made.figures | predict(scoring, author))
+
+
+def unprompted(voice: Voice, bench: Bench, sampling: Sampling) -> Made:
+    """Texts without a prompt from the engine, seeds from `bench.seed` on."""
+    torch.set_num_threads(bench.threads or max(1, cores() - 1))
     texts: dict[int, str] = {}
     tokens = 0
     running = Running()
     waiting = [
-        Generate(id=n, base=str(bench.base_folder), checkpoint=name, prompt="", seed=bench.seed + n, sampling=sampling)
+        Generate(id=n, base="", checkpoint=None, prompt="", seed=bench.seed + n, sampling=sampling)
         for n in reversed(range(bench.tweets))
     ]
     under_way = 0
@@ -232,8 +244,7 @@ def speak(checkpoint: Path | None, author: Author, bench: Bench, sampling: Sampl
                 under_way -= 1
     seconds = time.monotonic() - began
     figures = {"seconds": seconds, "tokens_per_second": tokens / seconds}
-    scoring = voice if device == "cpu" else voice_of(checkpoint, bench)
-    return Made(tuple(texts[n] for n in sorted(texts)), figures | predict(scoring, author))
+    return Made(tuple(texts[n] for n in sorted(texts)), figures)
 
 
 def voice_of(checkpoint: Path | None, bench: Bench) -> Voice:

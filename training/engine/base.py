@@ -60,11 +60,15 @@ def write_base(model: GPT2, tokenizer: Path, out: Path, settings: Mapping[str, o
     (out / "pretraining.json").write_text(json.dumps(dict(settings), indent=2) + "\n", encoding="utf-8")
 
 
-def write_card(out: Path, shape: GPT2Config, sources: Sequence[Source], tokens: int, score: float) -> None:
-    """README.md of the base: what it is, how it was made, and whose text it learnt from."""
+def write_card(out: Path, shape: GPT2Config, sources: Sequence[Source], score: float) -> None:
+    """README.md of the base: what it is, how it was made (its pretraining.json), and whose text it learnt from."""
+    runs = [json.loads((out / "pretraining.json").read_text(encoding="utf-8"))]
+    while "before" in runs[0]:
+        runs.insert(0, runs[0]["before"])
+    tokens = ", then ".join(f"{one['tokens']:,}" for one in runs)
     rows = [
         f"| {row.group} | {row.repository} | {row.commit[:8]} | {row.licence} "
-        f"| {row.first}-{row.last} | {row.share:.0%} |"
+        f"| {row.first}-{row.last} | {row.share:.0%} | {row.worth:.0%} |"
         for row in sources
         if row.share > 0
     ]
@@ -82,20 +86,22 @@ The small GPT-2 that Mockingbird ships, so that a voice can be learnt without an
 {shape.n_embd} wide, a byte-level BPE of {shape.vocab_size:,} tokens, a context of {shape.n_positions:,} tokens,
 half precision. It is a plain `GPT2LMHeadModel` checkpoint and loads with transformers.
 
-It was made by `make base` (`training/engine/pretrain.py`, settings in pretraining.json): {tokens:,} tokens of
-English text, Muon for the hidden matrices and AdamW for the rest, warm-up, plateau and a straight decay. On texts kept
-aside it needs {score:.3f} nats a token. No tweets are in its text. It is far too small to know facts; it is a
-place to start from, not a model to ask. It may write wrong or offensive things: its text is ordinary talk, books and
+It was made by `make base` (`training/engine/pretrain.py`, settings in pretraining.json): {tokens} tokens of
+English text, Muon for the hidden matrices and AdamW for the rest, warm-up, plateau and a straight decay. Where there
+are two runs, the later one goes on from the earlier one's weights (`--start`) and reads each text alone, a part of them
+as a message and its answer, a part in casual dress (lower case, #words, @names, emoji: `training/engine/rows.py`). On
+texts kept aside it needs {score:.3f} nats a token. No tweets are in its text. It is far too small to know facts; it is
+a place to start from, not a model to ask. It may write wrong or offensive things: its text is ordinary talk, books and
 blogs.
 
 ## Text
 
 All of it is openly licensed ({licences}); the parts under CC BY-SA are why the weights
-carry that licence. Lines still in copyright in countries with a term of life plus 70 years were left out. "Used" is
-the share of the lines.
+carry that licence. Lines still in copyright in countries with a term of life plus 70 years were left out. "Chosen" is
+the share of the lines that is there to learn from, "used" how often a chosen one comes up in a later run.
 
-| group | source (on GitHub) | commit | licence, and where it says so | lines | used |
-|---|---|---|---|---|--:|
+| group | source (on GitHub) | commit | licence, and where it says so | lines | chosen | used |
+|---|---|---|---|---|--:|--:|
 {chr(10).join(rows)}
 """
     (out / "README.md").write_text(card, encoding="utf-8")

@@ -86,9 +86,12 @@ def main(given: Sequence[str] | None = None) -> None:
     rows = make_rows(arguments.text, tokenizer, arguments.work, Settings.seed, settings.longest_row)
     batches = Batches(stream, *rows, settings)
     model = train(start_model(settings, arguments.start), batches, held_out, arguments.work, settings)
-    write_base(model, arguments.work / "tokenizer.json", arguments.out, asdict(settings))
+    made = asdict(settings)
+    if arguments.start:
+        made["before"] = json.loads((arguments.start / "pretraining.json").read_text(encoding="utf-8"))
+    write_base(model, arguments.work / "tokenizer.json", arguments.out, made)
     sources = read_sources((arguments.text / "SOURCES.md").read_text(encoding="utf-8"))
-    write_card(arguments.out, model.config, sources, settings.tokens, held_out_nll(model, held_out))
+    write_card(arguments.out, model.config, sources, held_out_nll(model, held_out))
 
 
 def start_model(settings: Settings, folder: Path | None) -> GPT2:

@@ -130,7 +130,7 @@ def test_the_result_is_a_plain_gpt2_with_a_card_that_names_its_text(folder: Path
     model = pretrain.train(start_model(SETTINGS, None), batches, held_out, tmp_path, SETTINGS).eval()
     out = tmp_path / "base"
     write_base(model, tmp_path / "tokenizer.json", out, asdict(SETTINGS))
-    write_card(out, model.config, read_sources((folder / "SOURCES.md").read_text()), SETTINGS.tokens, 1.5)
+    write_card(out, model.config, read_sources((folder / "SOURCES.md").read_text()), 1.5)
 
     base = load_base(out)
     ids = torch.tensor([[base.end, *AutoTokenizer.from_pretrained(out).encode("the gulls say hello")]])
