@@ -43,7 +43,7 @@ from training.timeline import UnreadableFile
 
 Row = dict[str, Any]
 Pair = tuple[Author, Author]
-HEADINGS = ("bits/byte", "of first", "of second", "train s", "as first", "as second", "as neither")
+HEADINGS = ("bits/byte", "of first", "of second", "train s", "steps", "as first", "as second", "as neither")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -104,37 +104,37 @@ def measure(pair: Pair, stranger: Author, bench: Bench, work: Path) -> Iterator[
     name = "+".join(author.handle for author in pair)
     classifier = metrics.train_classifier({author.handle: author.all_known for author in (*pair, stranger)})
 
-    def row(system: str, voices: Sequence[Voice], seconds: float | None, *, speaks: bool = False) -> Row:
+    def row(system: str, voices: Sequence[Voice], costs: Sequence[Row] = (), *, speaks: bool = False) -> Row:
         print(f"{name}: {system} ...", file=sys.stderr, flush=True)
         score = predict_labelled if system == "labelled" else predict
         each = [score(voice, author)["bits_per_byte"] for voice, author in zip(voices, pair, strict=True)]
         texts = unprompted(voices[0], bench, bench.sampling(system)).texts if speaks else ()
-        return as_row(pair, system, each, seconds, shares(classifier, pair, texts))
+        return as_row(pair, system, each, costs, shares(classifier, pair, texts))
 
-    yield row("base", [voice_of(None, bench)] * 2, None)
+    yield row("base", [voice_of(None, bench)] * 2)
     learnt = [trained(STANDARD.name, author, bench, work) for author in pair]
     own = [voice_of(folder / "checkpoint", bench) for folder, _ in learnt]
-    yield row("own", own, sum(cost["train_seconds"] for _, cost in learnt))
+    yield row("own", own, [cost for _, cost in learnt])
     mix = build_corpus({author.handle: author.older for author in pair}, STANDARD)
     for system, corpus in (("trained", mix), ("labelled", labelled(mix))):
         handles = (pair[0].handle, pair[1].handle)
         folder, cost = trained_on(corpus, handles, STANDARD, bench, work / f"{name}-{system}")
         voice = voice_of(folder / "checkpoint", bench)
-        yield row(system, [voice] * 2, cost["train_seconds"], speaks=system == "trained")
-    yield row("averaged", [averaged(own, (0.5, 0.5))] * 2, None, speaks=True)
+        yield row(system, [voice] * 2, [cost], speaks=system == "trained")
+    yield row("averaged", [averaged(own, (0.5, 0.5))] * 2, speaks=True)
     said = [shares(classifier, pair, [piece.text for piece in author.held_out]) for author in pair]
-    yield as_row(pair, "real", [None, None], None, [metrics.mean(column) for column in zip(*said, strict=True)])
+    yield as_row(pair, "real", [None, None], (), [metrics.mean(column) for column in zip(*said, strict=True)])
 
 
 def as_row(
-    pair: Pair, system: str, each: Sequence[float | None], seconds: float | None, said: Sequence[float | None]
+    pair: Pair, system: str, each: Sequence[float | None], costs: Sequence[Row], said: Sequence[float | None]
 ) -> Row:
     return {
         "pair": [author.handle for author in pair],
         "system": system,
         "bits_per_byte": metrics.mean(each),
         "bits_per_byte_of": list(each),
-        "train_seconds": seconds,
+        **{name: sum(cost[name] for cost in costs) if costs else None for name in ("train_seconds", "train_steps")},
         "attribution": dict(zip(("first", "second", "neither"), said, strict=True)),
     }
 
@@ -202,9 +202,10 @@ def table(rows: Sequence[Row], stranger: str) -> Table:
         if row["system"] == "base" and row is not rows[0]:
             made.add_section()
         bits = [cell(value, "{:.3f}") for value in (row["bits_per_byte"], *row["bits_per_byte_of"])]
+        spent = [cell(row["train_seconds"], "{:.1f}"), cell(row["train_steps"], "{}")]
         said = [cell(value, "{:.0%}") for value in row["attribution"].values()]
         name = "+".join(f"@{handle}" for handle in row["pair"]) if row["system"] == "base" else ""
-        made.add_row(name, row["system"], *bits, cell(row["train_seconds"], "{:.1f}"), *said)
+        made.add_row(name, row["system"], *bits, *spent, *said)
     return made
 
 

@@ -65,14 +65,13 @@ def make_plan(
         return plan_blocks(texts, recipe, rng, marks.end, n_positions)
     sizes = [sum(len(text.tokens) for text in own) for own in texts.values()]
     repeats = mix_repeats(sizes, weights)
-    passes = recipe.passes(sum(sizes))
     batches: list[Rows] = []
     ends = []
-    for number in range(math.ceil(passes)):
+    for number in range(math.ceil(recipe.epochs)):
         chosen = [
             text
             for own, times in zip(texts.values(), repeats, strict=True)
-            for text in repeated(newest(own, passes - number), times, rng)
+            for text in repeated(newest(own, recipe.epochs - number), times, rng)
         ]
         rng.shuffle(chosen)
         batches += bucketed([text.row(marks, n_positions) for text in chosen], recipe.batch_tokens, rng)

@@ -75,7 +75,7 @@ def test_shares_of_tokens_are_shares_of_weights_unless_too_many_repeats_would_be
 
 
 def test_an_epoch_of_a_mix_holds_the_shares_that_were_asked_for() -> None:
-    plan = make_plan({"jo": texts(30), "al": texts(90, 31)}, [1.0, 1.0], replace(STANDARD, epochs=3), 5, MARKS, 64)
+    plan = make_plan({"jo": texts(30), "al": texts(90, 31)}, [1.0, 1.0], replace(STANDARD, epochs=3.0), 5, MARKS, 64)
     for epoch in epochs(plan):
         tokens = Counter("jo" if row[1] <= 30 else "al" for batch in epoch for row, _ in batch for _ in row[1:-1])
         assert tokens["jo"] / tokens.total() == pytest.approx(0.5, abs=0.05)
@@ -114,7 +114,7 @@ def test_bucketing_puts_rows_of_like_length_together() -> None:
 
 def test_every_text_stands_once_in_every_epoch_between_two_ends() -> None:
     own = texts(200)
-    plan = make_plan({"jo": own}, [1.0], replace(STANDARD, batch_tokens=64, tokens=0), 3, MARKS, 64)
+    plan = make_plan({"jo": own}, [1.0], replace(STANDARD, batch_tokens=64), 3, MARKS, 64)
     assert len(plan.epoch_ends) == STANDARD.epochs
     assert plan.epoch_ends[-1] == len(plan.batches)
     orders = []
@@ -128,7 +128,7 @@ def test_every_text_stands_once_in_every_epoch_between_two_ends() -> None:
 def test_a_reply_stands_after_what_it_answers_and_of_that_nothing_is_learnt() -> None:
     tweet, lone = Text([5, 6, 7], 9), Text([8], 3, reply=True)
     answer = Text([9, 10], 6, reply=True, message=[11, 12, 13])
-    plan = make_plan({"jo": [tweet, lone, answer]}, [1.0], replace(STANDARD, epochs=1), 3, MARKS, 64)
+    plan = make_plan({"jo": [tweet, lone, answer]}, [1.0], replace(STANDARD, epochs=1.0), 3, MARKS, 64)
     rows = sorted(row for batch in plan.batches for row in batch)
     assert rows == [
         ([END, 5, 6, 7, END], 1),
@@ -153,7 +153,7 @@ def test_a_long_message_leaves_the_reply_its_room() -> None:
 
 def test_a_part_of_an_epoch_takes_the_newest_of_each_handle() -> None:
     jo, al = texts(40), texts(20, 101)
-    recipe = replace(STANDARD, tokens=0, epochs=1.25)
+    recipe = replace(STANDARD, epochs=1.25)
     whole, part = epochs(make_plan({"jo": jo, "al": al}, [2.0, 1.0], recipe, 3, MARKS, 64))
     assert sum(len(batch) for batch in whole) == 60
     newest = [row for batch in part for row in batch]
@@ -162,7 +162,7 @@ def test_a_part_of_an_epoch_takes_the_newest_of_each_handle() -> None:
 
 def test_a_post_longer_than_the_context_is_cut_to_it() -> None:
     long = Text(list(range(1, 200)), 900)
-    plan = make_plan({"jo": [long, *texts(5, 300)]}, [1.0], replace(STANDARD, epochs=1), 3, MARKS, 64)
+    plan = make_plan({"jo": [long, *texts(5, 300)]}, [1.0], replace(STANDARD, epochs=1.0), 3, MARKS, 64)
     longest = max((row for batch in plan.batches for row in batch), key=length)
     assert longest == ([END, *range(1, 65)], 1)
     inputs, _ = padded([longest], "cpu")

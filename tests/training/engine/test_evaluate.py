@@ -11,7 +11,7 @@ from models.engine.gpt2 import GPT2
 from models.engine.tokenizer import load_tokenizer, marks_of
 from tests.factories import VOCABULARY, make_base, sentences
 from training.corpus import Piece
-from training.engine.evaluate import HeldOut, Replies, Score, evaluate, held_out_rows
+from training.engine.evaluate import HeldOut, Replies, Score, either_way, evaluate, held_out_rows, row_nats
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,8 @@ def test_the_loss_is_the_mean_over_all_tokens_of_texts_read_alone(base: Path) ->
             total -= sum(logits[place, token].item() for place, token in enumerate(row[1:]))
             count += len(row) - 1
     for batch in (1, 7, 32):
-        assert evaluate(model, held, batch=batch).loss == pytest.approx(total / count, rel=1e-5)
+        assert sum(row_nats(model, held.rows, batch=batch)) / held.tokens == pytest.approx(total / count, rel=1e-5)
+    assert evaluate(model, held).loss == pytest.approx(total / count, rel=1e-5)
 
 
 def test_dropout_is_off_while_scoring_and_back_on_afterwards(base: Path) -> None:
@@ -149,3 +150,18 @@ def test_perplexity_is_the_exponential_of_the_loss() -> None:
 @pytest.mark.parametrize("loss", [1e4, math.inf, math.nan])
 def test_a_loss_beyond_all_bounds_has_an_infinite_perplexity(loss: float) -> None:
     assert Score(loss, 1.0).perplexity == math.inf
+
+
+def test_either_way_counts_a_text_as_tweet_and_as_reply(base: Path) -> None:
+    model, marks = GPT2.load(base).eval(), marks_of(load_tokenizer(base)[0])
+    texts = [[5, 6, 7], [9, 4]]
+    expected = 0.0
+    with torch.no_grad():
+        for text in texts:
+            ways = []
+            for start in ([marks.end], [marks.end, marks.reply]):
+                row = [*start, *text, marks.end]
+                log_p = model.logits(model(torch.tensor([row[:-1]])))[0].log_softmax(-1)
+                ways.append(sum(log_p[place, token].item() for place, token in enumerate(row[1:])))
+            expected -= math.log(math.exp(ways[0]) + math.exp(ways[1]))
+    assert either_way(model, texts, marks) == pytest.approx(expected, rel=1e-5)

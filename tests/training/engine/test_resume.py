@@ -28,7 +28,7 @@ from training.engine.__main__ import Stop, train
 from training.engine.loop import Stopped
 from training.recipe import Recipe, recipe_named
 
-TINY = {"batch_tokens": 96, "epochs": 3}
+TINY: dict[str, Any] = {"batch_tokens": 96, "epochs": 3.0}
 RECIPES = [
     replace(recipe_named("standard"), rank=4, **TINY),
     replace(recipe_named("standard-full"), **TINY),
@@ -166,7 +166,7 @@ def flip(path: Path) -> None:
 
 
 def test_the_best_epoch_is_remembered_across_a_stop(base: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPES[1], learning_rate=2e-2, epochs=6)
+    recipe = replace(RECIPES[1], learning_rate=2e-2, epochs=6.0)
     shouted = [text.upper() for text in sentences(6)]  # the better it whispers, the worse it shouts
     folder = begin(tmp_path / "run", base, recipe, held_out=shouted)
     stops = 0
@@ -236,7 +236,8 @@ def test_states_are_rare_unless_asked_for(base: Path, tmp_path: Path) -> None:
 
 # --- The trainer as a process -----------------------------------------------------------------------------------------
 
-LONG = [replace(recipe, epochs=3 * recipe.epochs) for recipe in RECIPES]  # enough to be disturbed in the middle
+# Enough to be disturbed in the middle.
+LONG = [replace(recipe, epochs=3 * recipe.epochs) for recipe in RECIPES]
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
