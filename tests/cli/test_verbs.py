@@ -263,6 +263,7 @@ def test_a_prompt_that_is_too_long_is_told_of_on_standard_error_only(speaking: S
 
 def test_when_everything_is_refused_it_is_one_sentence(speaking: Shell) -> None:
     speaking.environ["MOCKINGBIRD__MODERATION__MAX_LENGTH"] = "1"
+    speaking.environ["MOCKINGBIRD__SAMPLING__CANDIDATES"] = "1"  # of more of them one may happen to be that short
     said = speaking("imitate", HANDLE, "-n", "2", "--seed", "7", "--json").sentence
     assert said.startswith("Moderation refused every text of gullwatcher (")
     assert said.endswith("too long): try another prompt, or another seed.")
