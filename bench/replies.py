@@ -14,8 +14,6 @@ import json
 import os
 import random
 import re
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,17 +23,16 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bench.authors import find_authors, in_order
+from bench.systems import Bench, trained_on, written
 from bot.config import load_config
 from bot.hub import find_base
-from bot.pool.child import ALLOWED, FIXED, cores
-from models.checkpoint import sha256
-from models.engine.batching import ROWS, Running
+from bot.pool.child import cores
 from models.engine.device import choose_device
 from models.engine.scoring import nats_and_tokens
 from models.engine.voices import Voice, Voices
 from models.sampling import Sampling
 from models.wire import Generate, Item
-from training import clean, run
+from training import clean
 from training.corpus import Corpus, Piece, build_corpus
 from training.recipe import recipe_named
 from training.timeline import Tweet, read_tweets
@@ -205,52 +202,18 @@ def repeats(message: str, reply: str) -> bool:
 # --- Answers ----------------------------------------------------------------------------------------------------------
 
 
-def trained(handle: str, corpus: Corpus, chosen: argparse.Namespace) -> Path:
-    """The checkpoint of a training as the product does it; one that lies there already of just this is taken."""
-    base = find_base(chosen.base)
-    spec = run.Spec(
-        recipe=recipe_named(chosen.recipe),
-        seed=chosen.seed,
-        handles=(handle,),
-        weights=(1.0,),
-        base=chosen.base,
-        base_folder=str(base),
-        device=chosen.device,
-        threads=cores(),
-        fingerprint=corpus.fingerprint,
-        base_sha256=sha256(base / "model.safetensors"),
-    )
-    folder: Path = chosen.work / f"{handle}-{chosen.recipe}"
-    if not (run.begun(folder) and run.read_spec(folder).same_work(spec)):
-        run.begin(folder, spec, corpus)
-    environment = {name: os.environ[name] for name in ALLOWED if name in os.environ} | FIXED
-    with open(folder / "trainer.log", "wb") as log:
-        command = [sys.executable, "-P", "-m", "training.engine", "train", str(folder)]
-        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, check=True)
-    return folder / "checkpoint"
-
-
 def answers(
     voices: Voices, base: str, checkpoint: str | None, said: Sequence[str], candidates: int, seed: int
 ) -> list[list[str]]:
     """For each message so many replies, drawn as the product draws; what has no text left is left out."""
     settings = load_config(Path(os.devnull), {}).sampling
     sampling = Sampling(settings.temperature, settings.top_p, settings.top_k, settings.max_tokens)
-    voice, running, under_way = voices.get(base, checkpoint), Running(), 0
-    texts: dict[int, str] = {}
-    waiting = [
+    requests = [
         Generate(n, base, checkpoint, "", seed + n, sampling, message=said[n // candidates])
-        for n in reversed(range(candidates * len(said)))
+        for n in range(candidates * len(said))
     ]
-    with torch.inference_mode():
-        while waiting or running:
-            while waiting and under_way < ROWS:
-                running.join(waiting.pop(), voice)
-                under_way += 1
-            for done in running.step():
-                texts[done.id] = done.text.strip()
-                under_way -= 1
-    return [[text for n in range(candidates) if (text := texts[at * candidates + n])] for at in range(len(said))]
+    texts = [done.text.strip() for done in written(voices.get(base, checkpoint), requests)]
+    return [[text for text in texts[at : at + candidates] if text] for at in range(0, len(texts), candidates)]
 
 
 def gain(voice: Voice, message: str, reply: str) -> float:
@@ -273,12 +236,14 @@ def measure(
         "messages_of_real_pairs": len({pair.message for pair in newest} & set(said)),
         "generated": [],
     }
-    checkpoint = trained(handle, corpus, chosen)
+    bench = Bench(chosen.base, find_base(chosen.base), seed=chosen.seed, device=chosen.device)
+    recipe = recipe_named(chosen.recipe)
+    folder, _ = trained_on(corpus, (handle,), recipe, bench, chosen.work / f"{handle}-{chosen.recipe}")
     torch.set_num_threads(max(1, cores() - 1))
     device = choose_device(chosen.device)
     voices = Voices(device, torch.float32 if device == "cpu" else torch.bfloat16, 0)
-    base = str(find_base(chosen.base))
-    for name, weights in (("base", None), ("persona", str(checkpoint))):
+    base = str(bench.base_folder)
+    for name, weights in (("base", None), ("persona", str(folder / "checkpoint"))):
         voice = voices.get(base, weights)
         made = answers(voices, base, weights, said, chosen.candidates, chosen.seed)
         kept = [(message, texts) for message, texts in zip(said, made, strict=True) if texts]

@@ -16,6 +16,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import copyfile, copytree, rmtree
@@ -40,7 +41,7 @@ from models.engine.batching import ROWS, Running
 from models.engine.device import choose_device
 from models.engine.voices import Voice, Voices
 from models.sampling import HUGGINGTWEETS, Sampling
-from models.wire import Generate
+from models.wire import Done, Generate
 from training import run
 from training.corpus import Corpus, build_corpus
 from training.engine.evaluate import either_way
@@ -224,27 +225,30 @@ def speak(checkpoint: Path | None, author: Author, bench: Bench, sampling: Sampl
 def unprompted(voice: Voice, bench: Bench, sampling: Sampling) -> Made:
     """Texts without a prompt from the engine, seeds from `bench.seed` on."""
     torch.set_num_threads(bench.threads or max(1, cores() - 1))
-    texts: dict[int, str] = {}
-    tokens = 0
-    running = Running()
-    waiting = [
-        Generate(id=n, base="", checkpoint=None, prompt="", seed=bench.seed + n, sampling=sampling)
-        for n in reversed(range(bench.tweets))
-    ]
-    under_way = 0
+    seeds = range(bench.seed, bench.seed + bench.tweets)
     began = time.monotonic()
+    found = written(voice, [Generate(n, "", None, "", seed, sampling) for n, seed in enumerate(seeds)])
+    seconds = time.monotonic() - began
+    figures = {"seconds": seconds, "tokens_per_second": sum(done.tokens for done in found) / seconds}
+    return Made(tuple(CONTROL.sub("", done.text).strip() for done in found), figures)
+
+
+def written(voice: Voice, requests: Sequence[Generate]) -> list[Done]:
+    """What a voice writes, in the order of the requests, with as many under way as a step has rows. Their own names of
+    a base and a checkpoint are not looked at."""
+    found: dict[int, Done] = {}
+    running = Running()
+    waiting = list(reversed(requests))
+    under_way = 0
     with torch.inference_mode():
         while waiting or running:
             while waiting and under_way < ROWS:
                 running.join(waiting.pop(), voice)
                 under_way += 1
             for done in running.step():
-                texts[done.id] = CONTROL.sub("", done.text).strip()
-                tokens += done.tokens
+                found[done.id] = done
                 under_way -= 1
-    seconds = time.monotonic() - began
-    figures = {"seconds": seconds, "tokens_per_second": tokens / seconds}
-    return Made(tuple(texts[n] for n in sorted(texts)), figures)
+    return [found[request.id] for request in requests]
 
 
 def voice_of(checkpoint: Path | None, bench: Bench) -> Voice:

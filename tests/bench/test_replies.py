@@ -14,7 +14,10 @@ from models.wire import Item
 from tests.factories import Shape, make_base
 from training.timeline import Tweet
 
-THINGS = "kettle moth umbrella harbour fox lamp bakery piano glacier tulip walrus rocket".split()  # noqa: SIM905
+THINGS = (
+    *("kettle", "moth", "umbrella", "harbour", "fox", "lamp"),
+    *("bakery", "piano", "glacier", "tulip", "walrus", "rocket"),
+)
 SAID = [f"what do you think of the {thing} over there" for thing in THINGS]
 JUDGE = Judge([*SAID, *(f"i like every {thing} that i have seen" for thing in THINGS)])
 
