@@ -26,8 +26,8 @@ $(READY): pyproject.toml constraints.txt
 demo: setup  ## the main job on three invented people: make demo ARGS="--once --json"
 	@$(BIN)/mockingbird demo $(ARGS)
 
-test: setup  ## all tests: make test ARGS="-k outbox"
-	$(BIN)/python -m pytest $(ARGS)
+test: setup  ## all tests, on two cores: make test ARGS="-k outbox"
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup  ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.metrics import folded
@@ -14,6 +14,7 @@ from training.recipe import STANDARD
 from training.timeline import Tweet, read_tweets
 
 SUFFIX = ".jsonl.gz"
+SPLIT = replace(STANDARD, held_out=0.1)  # more than a training holds out: enough to measure by
 FEWEST_TWEETS = 20  # older ones; with fewer there is nothing to train on and to hold out
 
 
@@ -46,8 +47,7 @@ def find_authors(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
 def read_author(handle: str, path: Path, limit: int | None = None) -> Author:
     """Reads one author; `limit` keeps only so many of the newest older tweets. SystemExit if too few are left."""
     tweets = in_order(read_tweets(path, handle))
-    # The newest tenth of the different texts, as the product's own trainings hold it out.
-    held_out = build_corpus({handle: tweets}, STANDARD).held_out
+    held_out = build_corpus({handle: tweets}, SPLIT).held_out
     older = before(tweets, [piece.text for piece in held_out])
     chosen = older[-limit:] if limit else older
     author = Author(handle, tuple(chosen), held_out, usable_texts(chosen), usable_texts(older))

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import characters
-from bench.authors import find_authors, in_order
+from bench.authors import SPLIT, find_authors, in_order
 from bench.characters import CONTEXT, Characters
 from bot.errors import MockingbirdError
 from bot.hub import find_base
@@ -32,7 +32,6 @@ from training.corpus import Piece, build_corpus
 from training.engine.evaluate import evaluate, held_out_rows
 from training.engine.pretrain import Settings
 from training.engine.text import HELD_OUT_EVERY, shuffled, texts
-from training.recipe import STANDARD
 from training.timeline import UnreadableFile, read_tweets
 
 UNSEEN = "held-out lines"  # no handle: handles hold no blanks
@@ -56,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         base = find_base(asked.base)
         authors = {
-            handle: build_corpus({handle: in_order(read_tweets(path, handle))}, STANDARD).held_out
+            handle: build_corpus({handle: in_order(read_tweets(path, handle))}, SPLIT).held_out
             for handle, path in files.items()
         }
     except (MockingbirdError, UnreadableFile) as error:

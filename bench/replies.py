@@ -15,14 +15,14 @@ import os
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from bench.authors import find_authors, in_order
+from bench.authors import SPLIT, find_authors, in_order
 from bench.systems import Bench, trained_on, written
 from bot.config import load_config
 from bot.hub import find_base
@@ -124,7 +124,7 @@ def count(pairs: Sequence[Pair]) -> dict[str, int]:
 def corpus_of(handle: str, timelines: Mapping[str, Sequence[Tweet]], recipe: str) -> Corpus:
     """What the product learns from, if it holds all these timelines."""
     answered = {tweet.id: tweet.text for tweets in timelines.values() for tweet in tweets}
-    return build_corpus({handle: timelines[handle]}, recipe_named(recipe), answered)
+    return build_corpus({handle: timelines[handle]}, replace(recipe_named(recipe), held_out=SPLIT.held_out), answered)
 
 
 def messages(

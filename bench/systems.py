@@ -1,8 +1,7 @@
 """What is compared: each system learns from an author's older tweets and writes new ones.
 
 A recipe trains as the product trains: a run folder, and the trainer as a process of its own. It is given the older
-tweets only, and holds out its own newest tenth of those, which an adapter's recipe uses to end with its best epoch;
-so what all systems are measured with was seen by none.
+tweets only, and holds out a few of those itself; so what all systems are measured with was seen by none.
 """
 
 from __future__ import annotations

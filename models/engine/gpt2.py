@@ -38,6 +38,12 @@ PLAIN = {
 }
 
 
+def low_rank_pairs(tensors: Mapping[str, Tensor], scale: float) -> dict[str, tuple[Tensor, Tensor]]:
+    """ "<weight>.lora_A" and "<weight>.lora_B", as adapters are stored -> (A, B * scale) by the name of the weight."""
+    names = sorted(name.removesuffix(".lora_A") for name in tensors if name.endswith(".lora_A"))
+    return {name: (tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"] * scale) for name in names}
+
+
 @dataclass(frozen=True)
 class GPT2Config:
     """The numbers of config.json that decide shapes; dropout is used in training only."""
@@ -166,8 +172,10 @@ class GPT2(nn.Module):
         x = self.wte(ids) + self.wpe(positions)
         if low_rank is not None and (pair := low_rank.get(EMBEDDING)) is not None:
             a, b = (part.to(x.dtype) for part in pair)
-            # The rows of A that the ids name: one table for all, or one each.
-            x = x + (a[ids] if a.ndim == 2 else a[torch.arange(len(ids), device=ids.device)[:, None], ids]) @ b
+            # The rows of A that the ids name: one table for all, or one each. Not `a[ids]`, whose gradient adds up in
+            # whatever order the threads come.
+            rows = F.embedding(ids, a) if a.ndim == 2 else a[torch.arange(len(ids), device=ids.device)[:, None], ids]
+            x = x + rows @ b
         x = self.drop(x)
         for block in self.h:
             x = block(x, attend, low_rank)

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from models.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint, sha256
-from models.engine.gpt2 import GPT2
+from models.engine.gpt2 import GPT2, low_rank_pairs
 from models.engine.tokenizer import load_tokenizer, marks_of
 from models.prompt import Marks, without_marks
 
@@ -69,10 +69,7 @@ def load_base(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.floa
 
 def read_low_rank(folder: Path, checkpoint: Checkpoint) -> dict[str, tuple[Tensor, Tensor]]:
     """adapter.safetensors -> (A, B * alpha / rank) by the name of the weight."""
-    tensors = load_file(folder / "adapter.safetensors")
-    names = sorted(name.removesuffix(".lora_A") for name in tensors if name.endswith(".lora_A"))
-    scale = checkpoint.alpha / checkpoint.rank
-    return {name: (tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"] * scale) for name in names}
+    return low_rank_pairs(load_file(folder / "adapter.safetensors"), checkpoint.alpha / checkpoint.rank)
 
 
 class Voices:

@@ -12,7 +12,7 @@ from training.corpus import Corpus, Piece, build_corpus, read_corpus, usable_pie
 from training.recipe import Recipe, recipe_named
 from training.timeline import Tweet
 
-MENDED, ORIGINAL = recipe_named("standard"), recipe_named("huggingtweets")
+MENDED, ORIGINAL = (replace(recipe_named(name), held_out=0.1) for name in ("standard", "huggingtweets"))
 
 
 def timeline(*texts: str) -> list[Tweet]:

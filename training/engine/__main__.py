@@ -120,7 +120,7 @@ def finish(folder: Path, spec: run.Spec, base: Base, trained: Trained, base_scor
             {name: tensor.cpu().contiguous() for name, tensor in trained.tensors.items()}, fresh / "adapter.safetensors"
         )
     kind = "model" if recipe.method == "full" else "adapter"
-    write_checkpoint(fresh, Checkpoint(kind, spec.base, base.sha256, recipe.rank, recipe.alpha))
+    write_checkpoint(fresh, Checkpoint(kind, spec.base, base.sha256, recipe.rank * recipe.members, recipe.alpha))
     position, score = trained.position, trained.score
     run.write_json(
         folder / "results.json",

@@ -40,10 +40,11 @@ Texts = Mapping[str, Sequence[Text]]  # by handle
 
 @dataclass(frozen=True)
 class Plan:
-    """Every batch in order, and after how many batches each epoch ends."""
+    """Every batch in order, and after how many batches each epoch and each member's training end."""
 
     batches: list[Rows]
     epoch_ends: tuple[int, ...]
+    member_ends: tuple[int, ...]
 
 
 def tokenise(pieces: Sequence[Piece], tokenizer: Tokenizer, handles: Sequence[str]) -> dict[str, list[Text]]:
@@ -59,24 +60,26 @@ def tokenise(pieces: Sequence[Piece], tokenizer: Tokenizer, handles: Sequence[st
 def make_plan(
     texts: Texts, weights: Sequence[float], recipe: Recipe, seed: int, marks: Marks, n_positions: int
 ) -> Plan:
-    """Plans all epochs; `weights` are the wanted shares of the handles of `texts`, in its order."""
-    rng = random.Random(seed)
+    """Plans all epochs of all members; `weights` are the wanted shares of the handles of `texts`, in its order."""
     if recipe.layout == "blocks":
-        return plan_blocks(texts, recipe, rng, marks.end, n_positions)
+        return plan_blocks(texts, recipe, random.Random(seed), marks.end, n_positions)
     sizes = [sum(len(text.tokens) for text in own) for own in texts.values()]
     repeats = mix_repeats(sizes, weights)
     batches: list[Rows] = []
-    ends = []
-    for number in range(math.ceil(recipe.epochs)):
-        chosen = [
-            text
-            for own, times in zip(texts.values(), repeats, strict=True)
-            for text in repeated(newest(own, recipe.epochs - number), times, rng)
-        ]
-        rng.shuffle(chosen)
-        batches += bucketed([text.row(marks, n_positions) for text in chosen], recipe.batch_tokens, rng)
-        ends.append(len(batches))
-    return Plan(batches, tuple(ends))
+    epoch_ends, member_ends = [], []
+    for member in range(recipe.members):
+        rng = random.Random(seed + member)
+        for number in range(math.ceil(recipe.epochs)):
+            chosen = [
+                text
+                for own, times in zip(texts.values(), repeats, strict=True)
+                for text in repeated(newest(own, recipe.epochs - number), times, rng)
+            ]
+            rng.shuffle(chosen)
+            batches += bucketed([text.row(marks, n_positions) for text in chosen], recipe.batch_tokens, rng)
+            epoch_ends.append(len(batches))
+        member_ends.append(len(batches))
+    return Plan(batches, tuple(epoch_ends), tuple(member_ends))
 
 
 def newest(texts: Sequence[Text], share: float) -> Sequence[Text]:
@@ -131,7 +134,7 @@ def plan_blocks(texts: Texts, recipe: Recipe, rng: random.Random, end: int, n_po
     block = min(recipe.batch_tokens, n_positions)
     blocks: list[Rows] = [[(stream[at : at + block], 1)] for at in range(0, len(stream) - block + 1, block)]
     rng.shuffle(blocks)  # its trainer drew them in random order
-    return Plan(blocks, (len(blocks),))
+    return Plan(blocks, (len(blocks),), (len(blocks),))
 
 
 def repeated_up_to(largest: int, texts: Sequence[Text], rng: random.Random) -> list[Text]:

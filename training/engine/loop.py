@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.engine.device import has_fast_bf16
-from models.engine.gpt2 import EMBEDDING, GPT2, Attend, LowRank, Projection, causal
+from models.engine.gpt2 import EMBEDDING, GPT2, Attend, LowRank, Projection, causal, low_rank_pairs
 from training.engine.data import Plan, padded
 from training.engine.evaluate import HeldOut, Score, evaluate
 from training.engine.loss import next_token_nll
@@ -50,44 +50,49 @@ class Trainee:
     """A base model with what is to be trained of it: all its weights, or low-rank differences of its projections."""
 
     def __init__(self, model: GPT2, recipe: Recipe, seed: int) -> None:
-        self.model, self.recipe = model, recipe
+        self.model, self.recipe, self.seed = model, recipe, seed
         torch.manual_seed(seed)
         for module in model.modules():
             if isinstance(module, nn.Dropout) and recipe.dropout is not None:
                 module.p = recipe.dropout
         self.parameters: dict[str, nn.Parameter] = {}
-        self.low_rank: dict[str, tuple[nn.Parameter, nn.Parameter]] = {}
         if recipe.method == "full":
             self.parameters = dict(model.named_parameters())
         else:
             model.requires_grad_(False)
-            self._add_low_rank(seed)
+            self.parameters = {name: nn.Parameter(value) for name, value in self._drawn(seed).items()}
 
-    def _add_low_rank(self, seed: int) -> None:
+    def _drawn(self, seed: int) -> dict[str, Tensor]:
         """One of A and B is drawn, the other is zero (Hu et al. 2021, "LoRA"): training starts exactly at the base."""
         generator = torch.Generator().manual_seed(seed)
+        found = {}
         for name, module in self.model.named_modules():
             if isinstance(module, Projection):
                 n_in, n_out = module.weight.shape
-                a = torch.randn(n_in, self.recipe.rank, generator=generator) / n_in**0.5
-                self._add(name, a, torch.zeros(self.recipe.rank, n_out))
+                found[f"{name}.lora_A"] = torch.randn(n_in, self.recipe.rank, generator=generator) / n_in**0.5
+                found[f"{name}.lora_B"] = torch.zeros(self.recipe.rank, n_out)
         if rank := self.recipe.embedding_rank:
             n_tokens, width = self.model.wte.weight.shape
-            self._add(
-                EMBEDDING, torch.zeros(n_tokens, rank), torch.randn(rank, width, generator=generator) / width**0.5
-            )
+            found[f"{EMBEDDING}.lora_A"] = torch.zeros(n_tokens, rank)
+            found[f"{EMBEDDING}.lora_B"] = torch.randn(rank, width, generator=generator) / width**0.5
+        return {name: value.to(self.model.wte.weight.device) for name, value in found.items()}
 
-    def _add(self, name: str, a: Tensor, b: Tensor) -> None:
-        device = self.model.wte.weight.device
-        self.low_rank[name] = nn.Parameter(a.to(device)), nn.Parameter(b.to(device))
-        self.parameters[f"{name}.lora_A"], self.parameters[f"{name}.lora_B"] = self.low_rank[name]
+    @torch.no_grad()
+    def begin_again(self, member: int) -> None:
+        """Starts the next adapter of several."""
+        torch.manual_seed(self.seed + member)
+        for name, value in self._drawn(self.seed + member).items():
+            self.parameters[name].copy_(value)
 
     def differences(self) -> LowRank | None:
-        """The low-rank pairs as the forward pass takes them, scaled by alpha / rank."""
-        if not self.low_rank:
+        """The low-rank pairs as the forward pass takes them; None where all weights are trained."""
+        return self.differences_of(self.parameters)
+
+    def differences_of(self, tensors: Mapping[str, Tensor], members: int = 1) -> LowRank | None:
+        """The same of the tensors of an adapter that `members` were joined to."""
+        if self.recipe.method == "full":
             return None
-        scale = self.recipe.alpha / self.recipe.rank
-        return {name: (a, b * scale) for name, (a, b) in self.low_rank.items()}
+        return low_rank_pairs(tensors, self.recipe.alpha / (self.recipe.rank * members))
 
     def attend(self) -> Attend:
         """Causal attention, with the base's dropout on its weights where the recipe keeps that. A recipe's own is for
@@ -126,7 +131,7 @@ class Training:
             fused=True,
         )
         self.position = Position()
-        self.best: dict[str, Tensor] = {}
+        self.members: list[dict[str, Tensor]] = []  # what those that are done have ended with
         self.device = str(trainee.model.wte.weight.device)
         self.bf16 = recipe.bf16 and (self.device != "cpu" or has_fast_bf16())
         self.rates: list[float] = []  # the learning rate of every step taken here
@@ -139,8 +144,10 @@ class Training:
         saved, save_cost, before = time.monotonic(), 0.0, self.position.seconds
         began = time.monotonic()
         while self.position.step < steps:
-            loss = self._step(steps)
+            loss = self._step()
             epoch_loss = self._after_epoch() if self.position.step in self.plan.epoch_ends else None
+            if self.position.step in self.plan.member_ends[:-1]:
+                self._next_member()
             now = time.monotonic()
             self.position.seconds = before + now - began
             stopping = stop()
@@ -153,15 +160,16 @@ class Training:
             tell(Tick(self.position, steps, loss, epoch_loss))
             if stopping:
                 raise Stopped
-        if trainee.recipe.keep_best and self.best:
-            self._put(self.best)
-        score = evaluate(trainee.model, self.held_out, trainee.differences())
-        return Trained({name: p.detach() for name, p in trainee.parameters.items()}, score, self.position)
+        tensors = joined([*self.members, self._weights()])
+        score = evaluate(trainee.model, self.held_out, trainee.differences_of(tensors, trainee.recipe.members))
+        return Trained(tensors, score, self.position)
 
-    def _step(self, steps: int) -> float:
+    def _step(self) -> float:
         """One optimiser step; returns the batch's mean loss in nats a token."""
         trainee = self.trainee
-        rate = learning_rate(trainee.recipe, self.position.step, steps)
+        ends = (0, *self.plan.member_ends)
+        start, end = ends[len(self.members) : len(self.members) + 2]
+        rate = learning_rate(trainee.recipe, self.position.step - start, end - start)
         self.rates.append(rate)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
@@ -180,39 +188,52 @@ class Training:
         return loss.item()
 
     def _after_epoch(self) -> float:
-        """Scores the held-out part and remembers the weights if they are the best so far."""
-        trainee = self.trainee
-        loss = evaluate(trainee.model, self.held_out, trainee.differences()).loss
+        """Scores the held-out part."""
+        loss = evaluate(self.trainee.model, self.held_out, self.trainee.differences()).loss
         self.position.losses.append(loss)
-        if loss < self.position.best_loss:
-            self.position.best_loss = loss
-            if trainee.recipe.keep_best:
-                self.best = {name: p.detach().clone() for name, p in trainee.parameters.items()}
         return loss
 
+    def _next_member(self) -> None:
+        self.members.append({name: tensor.clone() for name, tensor in self._weights().items()})
+        self.trainee.begin_again(len(self.members))
+        self.optimiser.state.clear()
+
+    def _weights(self) -> dict[str, Tensor]:
+        return {name: parameter.detach() for name, parameter in self.trainee.parameters.items()}
+
     def _tensors(self) -> dict[str, Tensor]:
-        """Weights, moments and the best weights so far, by name."""
-        found = {f"weight.{name}": p.detach() for name, p in self.trainee.parameters.items()}
+        """Weights, moments and the members that are done, by name."""
+        found = {f"weight.{name}": tensor for name, tensor in self._weights().items()}
         for name, parameter in self.trainee.parameters.items():
             for moment, value in self.optimiser.state[parameter].items():
                 found[f"{moment}.{name}"] = value
-        return found | {f"best.{name}": value for name, value in self.best.items()}
+        for number, member in enumerate(self.members):
+            found |= {f"member{number}.{name}": value for name, value in member.items()}
+        return found
 
     def _resume(self) -> None:
         held = load_state(self.folder, self.device)
         if held is None:
             return
         self.position, tensors = held
-        self._put(
-            {name.removeprefix("weight."): value for name, value in tensors.items() if name.startswith("weight.")}
-        )
-        self.best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
+        done = sum(end <= self.position.step for end in self.plan.member_ends[:-1])
+        self.members = [
+            {name: tensors[f"member{number}.{name}"] for name in self.trainee.parameters} for number in range(done)
+        ]
         for name, parameter in self.trainee.parameters.items():
-            self.optimiser.state[parameter] = {
-                moment: tensors[f"{moment}.{name}"] for moment in ("step", "exp_avg", "exp_avg_sq")
-            }
+            with torch.no_grad():
+                parameter.copy_(tensors[f"weight.{name}"])
+            moments = {moment: tensors.get(f"{moment}.{name}") for moment in ("step", "exp_avg", "exp_avg_sq")}
+            if None not in moments.values():  # a member that has made no step has none
+                self.optimiser.state[parameter] = moments
 
-    @torch.no_grad()
-    def _put(self, tensors: dict[str, Tensor]) -> None:
-        for name, parameter in self.trainee.parameters.items():
-            parameter.copy_(tensors[name])
+
+def joined(members: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of what adapters add is an adapter too: the sum of all A B is [A A ...] [B; B; ...], and alpha / rank
+    divides it by their number, as the rank is so many times as large. Of one member: itself."""
+    if len(members) == 1:
+        return members[0]
+    return {
+        name: torch.cat([member[name] for member in members], dim=1 if name.endswith(".lora_A") else 0)
+        for name in members[0]
+    }

@@ -23,7 +23,6 @@ class Position:
     step: int = 0
     seconds: float = 0.0  # from the first optimiser step on, over all attempts
     tokens: int = 0
-    best_loss: float = float("inf")
     losses: list[float] = field(default_factory=list)  # held-out loss after each epoch
 
 

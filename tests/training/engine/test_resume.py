@@ -33,6 +33,7 @@ RECIPES = [
     replace(recipe_named("standard"), rank=4, **TINY),
     replace(recipe_named("standard-full"), **TINY),
     recipe_named("huggingtweets"),
+    replace(recipe_named("thorough"), rank=4, **TINY),
 ]
 EACH = pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 
@@ -165,25 +166,6 @@ def flip(path: Path) -> None:
         verify(path.parent)
 
 
-def test_the_best_epoch_is_remembered_across_a_stop(base: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPES[1], learning_rate=2e-2, epochs=6.0)
-    shouted = [text.upper() for text in sentences(6)]  # the better it whispers, the worse it shouts
-    folder = begin(tmp_path / "run", base, recipe, held_out=shouted)
-    stops = 0
-    while run.results(folder) is None:
-        try:
-            train(folder, None, StopAt(9), 0.0)
-        except Stopped:
-            stops += 1
-    results = run.results(folder)
-    assert results is not None
-    losses = results["epoch_heldout_losses"]
-    best = losses.index(min(losses)) + 1
-    assert best < 6
-    assert stops * 9 > best * results["steps"] / 6 + 9  # so it was stopped again after it
-    assert results["heldout_loss"] == pytest.approx(min(losses), rel=1e-6)
-
-
 def test_a_finish_that_was_cut_short_is_done_again(base: Path, tmp_path: Path, undisturbed: Undisturbed) -> None:
     folder = begin(tmp_path / "run", base, RECIPES[0])
     train(folder, None, Stop())
@@ -219,7 +201,7 @@ def test_another_base_in_the_old_place_is_refused(base: Path, tmp_path: Path) ->
 
 
 def test_a_training_gone_astray_says_null_where_it_has_no_number(base: Path, tmp_path: Path) -> None:
-    folder = begin(tmp_path / "run", base, replace(RECIPES[1], learning_rate=float("1e30"), keep_best=False, clip=1e30))
+    folder = begin(tmp_path / "run", base, replace(RECIPES[1], learning_rate=float("1e30"), clip=1e30))
     train(folder, None, Stop())
     written = (folder / "results.json").read_text(encoding="utf-8")
     results = json.loads(written, parse_constant=pytest.fail)
