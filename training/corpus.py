@@ -14,6 +14,8 @@ from training import clean
 from training.recipe import Recipe
 from training.timeline import Tweet
 
+FEWEST_HELD_OUT = 8  # whether a training is any better than its base must not hang on two tweets
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -61,7 +63,7 @@ def build_corpus(
     """`timelines` holds, by handle, the tweets without retweets, oldest first; `answered`, by id, texts of others that
     they may have answered.
 
-    The newest tenth of each handle's different texts is held out, but for those that stand among the older ones of
+    The newest few of each handle's different texts is held out, but for those that stand among the older ones of
     another: people rename accounts and import both archives, and neither handle may be left with nothing to learn
     from. What is held out is trained on as nobody's. If that leaves nothing (each one's newest are old to another),
     one text is held out, of all who have it. So a handle of three different texts or more always has one to train on.
@@ -77,14 +79,20 @@ def build_corpus(
     older: set[str] = set()
     for pieces in distinct.values():
         texts = [piece.text for piece in pieces]
-        border = len(texts) - max(1, int(len(texts) * recipe.held_out)) if texts else 0
-        newest += texts[border:]
-        older.update(texts[:border])
+        kept = len(texts) - held_out_count(len(texts), recipe.held_out)
+        newest += texts[kept:]
+        older.update(texts[:kept])
     # A held-out text that was trained on, as another handle's too, would measure memory, not voice.
     kept_back = set(newest) - older or set(newest[-1:])
     train = [piece for pieces in usable.values() for piece in pieces if piece.text not in kept_back]
     held_out = [piece for pieces in distinct.values() for piece in pieces if piece.text in kept_back]
     return Corpus(tuple(train), tuple(held_out))
+
+
+def held_out_count(texts: int, share: float) -> int:
+    """How many of so many texts are held out: the share, at least FEWEST_HELD_OUT unless that is more than a tenth, and
+    at least one."""
+    return min(texts, max(1, int(texts * share), min(FEWEST_HELD_OUT, texts // 10)))
 
 
 def usable_pieces(handle: str, tweets: Sequence[Tweet], recipe: Recipe, known: Mapping[str, str]) -> list[Piece]:

@@ -20,7 +20,7 @@ class Recipe:
     cleaning: Literal["mended", "huggingtweets"] = "mended"
     remove_duplicates: bool = True
     mark_replies: bool = True  # a reply is told from a tweet, and stands after what it answers where that is known
-    held_out: float = 0.02  # the newest share of the tweets; little, for the newest are worth most to learn from
+    held_out: float = 0.02  # share of the tweets; little, for it is the newest, which teach most
     epochs: float = 2.0  # passes over the tweets; a part of one takes the newest
     batch_tokens: int = 512  # of one step, padding included; the block's length for `blocks`
     learning_rate: float = 3e-3

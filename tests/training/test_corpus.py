@@ -23,6 +23,15 @@ def numbered(count: int, what: str = "a small loaf of bread") -> list[str]:
     return [f"{what} number {number}" for number in range(count)]
 
 
+@pytest.mark.parametrize(
+    ("texts", "count"), [(0, 0), (1, 1), (9, 1), (25, 2), (79, 7), (80, 8), (399, 8), (450, 9), (3000, 60)]
+)
+def test_little_is_held_out_but_enough_to_judge_by(texts: int, count: int) -> None:
+    corpus = build_corpus({"jo": timeline(*numbered(texts))}, recipe_named("standard"))
+    assert len(corpus.held_out) == count
+    assert [piece.text for piece in corpus.held_out] == numbered(texts)[texts - count :]
+
+
 def test_the_newest_tenth_is_held_out() -> None:
     texts = numbered(40)
     corpus = build_corpus({"jo": timeline(*texts)}, MENDED)
