@@ -46,7 +46,7 @@ STANDARD = Recipe("standard")
 PRESETS = {
     recipe.name: recipe
     for recipe in (
-        replace(STANDARD, name="quick", epochs=0.55, batch_tokens=256, learning_rate=4e-3),
+        replace(STANDARD, name="quick", epochs=0.4, batch_tokens=256, learning_rate=4e-3),
         STANDARD,
         replace(STANDARD, name="thorough", members=3),
         # To the letter what the original notebook did: design facts in docs/huggingtweets.md.
