@@ -15,7 +15,7 @@ import math
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,17 @@ def begun(folder: Path) -> bool:
 def read_spec(folder: Path) -> Spec:
     """Reads run.json."""
     raw: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    recipe = Recipe(**{**raw["recipe"], "betas": tuple(raw["recipe"]["betas"])})
-    chosen = {"recipe": recipe, "handles": tuple(raw["handles"]), "weights": tuple(raw["weights"])}
+    chosen = {"recipe": _read_recipe(raw["recipe"]), "handles": tuple(raw["handles"]), "weights": tuple(raw["weights"])}
     # A run of before the base's sha256 was written is the same work as none, so it is begun anew.
     return Spec(**{"base_sha256": "", **raw, **chosen})
+
+
+def _read_recipe(raw: Mapping[str, Any]) -> Recipe:
+    """The recipe of a run that another version may have begun: what that trained still speaks, but is no same work."""
+    known = {field.name for field in fields(Recipe)}
+    read = {name: value for name, value in raw.items() if name in known}
+    name = raw["name"] if raw.keys() == known else f"{raw['name']} of another version"
+    return Recipe(**{**read, "name": name, "betas": tuple(raw["betas"])})
 
 
 def report(folder: Path, **facts: object) -> None:

@@ -76,6 +76,17 @@ def test_a_run_that_never_said_which_base_it_began_with_is_no_same_work(tmp_path
     assert not run.read_spec(tmp_path).same_work(SPEC)
 
 
+def test_the_run_of_another_version_can_be_read_and_is_no_same_work(tmp_path: Path) -> None:
+    run.begin(tmp_path, SPEC, CORPUS)
+    facts = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    for change in ({"a_field_of_old": True}, {"members": None}):
+        recipe = {name: value for name, value in {**facts["recipe"], **change}.items() if value is not None}
+        run.write_json(tmp_path / "run.json", {**facts, "recipe": recipe})
+        read = run.read_spec(tmp_path)
+        assert (read.recipe.method, read.recipe.rank, read.handles) == ("adapter", 16, ("jo", "al"))
+        assert not read.same_work(SPEC)
+
+
 def test_a_run_is_found_by_its_number(tmp_path: Path) -> None:
     assert run.folder_of(tmp_path, 12) == tmp_path / "runs" / "12"
 

@@ -223,9 +223,10 @@ class Training:
         for name, parameter in self.trainee.parameters.items():
             with torch.no_grad():
                 parameter.copy_(tensors[f"weight.{name}"])
-            moments = {moment: tensors.get(f"{moment}.{name}") for moment in ("step", "exp_avg", "exp_avg_sq")}
-            if None not in moments.values():  # a member that has made no step has none
-                self.optimiser.state[parameter] = moments
+            if f"step.{name}" in tensors:  # a member that has made no step has none
+                self.optimiser.state[parameter] = {
+                    moment: tensors[f"{moment}.{name}"] for moment in ("step", "exp_avg", "exp_avg_sq")
+                }
 
 
 def joined(members: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
