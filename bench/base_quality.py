@@ -1,6 +1,6 @@
-"""How well the base predicts people it has never seen: `make base-quality ARGS="--authors a,b --json FILE"`.
+"""How well the base predicts people it has never seen: `make base-quality ARGS="--timelines DIR --authors a,b"`.
 
-Bits a byte of every author's held-out tweets (the newest tenth, cleaned and split as the `standard` recipe does), the
+Bits a byte of every author's held-out tweets (the newest tenth of those that can be learnt from), the
 end of each text counted as one byte, each text read alone; beside it what a counted model of bytes needs that learnt
 from the same text as the base (characters.py: 6 bytes of context, modified Kneser-Ney), and both for lines of that
 text that neither has seen.
@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import characters
+from bench.arguments import errors_as_sentences, names
 from bench.authors import SPLIT, find_authors, in_order
 from bench.characters import CONTEXT, Characters
-from bot.errors import MockingbirdError
 from bot.hub import find_base
 from models.checkpoint import sha256
 from models.engine.gpt2 import GPT2
@@ -32,7 +32,7 @@ from training.corpus import Piece, build_corpus
 from training.engine.evaluate import evaluate, held_out_rows
 from training.engine.pretrain import Settings
 from training.engine.text import HELD_OUT_EVERY, shuffled, texts
-from training.timeline import UnreadableFile, read_tweets
+from training.timeline import read_tweets
 
 UNSEEN = "held-out lines"  # no handle: handles hold no blanks
 
@@ -52,19 +52,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not (asked.text / "SOURCES.md").is_file():
         raise SystemExit(f"{asked.text} holds no text that a base learns from: there is nothing to compare with.")
     files = find_authors(asked.timelines, asked.authors)
-    try:
+    with errors_as_sentences():
         base = find_base(asked.base)
         authors = {
             handle: build_corpus({handle: in_order(read_tweets(path, handle))}, SPLIT).held_out
             for handle, path in files.items()
         }
-    except (MockingbirdError, UnreadableFile) as error:
-        raise SystemExit(str(error)) from error
     learnt, unseen = split(list(texts(asked.text, Settings.seed)))
     counts = counted(learnt, asked.work)
     scored = measure({**authors, UNSEEN: [Piece("", text) for text in unseen]}, base, counts)
     own = scored.pop(UNSEEN)
     if asked.json:
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
         asked.json.write_text(json.dumps(report(scored, own, base, learnt), indent=1) + "\n", encoding="utf-8")
     Console().print(table(scored, own))
 
@@ -78,10 +77,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path(".work/characters"), help="where the counted model is kept")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args(argv)
-
-
-def names(given: str) -> tuple[str, ...]:
-    return tuple(name.strip().removeprefix("@") for name in given.split(",") if name.strip())
 
 
 def split(lines: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -116,7 +111,7 @@ def measure(kinds: Mapping[str, Sequence[Piece]], base: Path, counts: Characters
         fitting = [piece for piece in pieces if len(tokenizer.encode(piece.text).ids) <= room]
         if not fitting:
             continue
-        held_out = held_out_rows(fitting, tokenizer, marks, model.config.n_positions, "plain")
+        held_out = held_out_rows(fitting, tokenizer, marks, model.config.n_positions, replies=False)
         scored = evaluate(model, held_out).bits_per_byte
         lines = [piece.text for piece in fitting]
         results[kind] = Result(len(lines), held_out.bytes, scored, counts.bits(lines) / held_out.bytes)

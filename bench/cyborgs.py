@@ -27,10 +27,10 @@ from rich.table import Table
 from sklearn.pipeline import Pipeline
 
 from bench import metrics
+from bench.arguments import errors_as_sentences, positive
 from bench.authors import Author, find_authors, read_author
-from bench.imitation import WIDTH, positive, working_folder
+from bench.imitation import WIDTH, working_folder
 from bench.systems import Bench, predict, trained, trained_on, unprompted, voice_of
-from bot.errors import MockingbirdError
 from bot.hub import find_base
 from bot.pool.child import cores
 from models.engine.voices import Voice
@@ -39,7 +39,6 @@ from training.clean import mended
 from training.corpus import Corpus, build_corpus
 from training.engine.evaluate import either_way, row_nats
 from training.recipe import STANDARD
-from training.timeline import UnreadableFile
 
 Row = dict[str, Any]
 Pair = tuple[Author, Author]
@@ -54,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if stranger is None or stranger.lower() in spelled:
         raise SystemExit("A stranger is needed: somebody of the folder who is in none of the pairs.")
     files |= find_authors(asked.timelines, [stranger])
-    try:
+    with errors_as_sentences():
         base = find_base(asked.base)
         authors = {handle: read_author(handle, path) for handle, path in files.items()}
         bench = Bench(asked.base, base, asked.tweets, asked.seed, asked.device, asked.threads)
@@ -67,8 +66,6 @@ def main(argv: Sequence[str] | None = None) -> None:
                     if asked.json:
                         asked.json.parent.mkdir(parents=True, exist_ok=True)
                         run.write_json(asked.json, {"base": base.name, "stranger": other.handle, "rows": rows})
-    except (MockingbirdError, UnreadableFile) as error:
-        raise SystemExit(str(error)) from error
     Console(width=WIDTH).print(table(rows, other.handle))
 
 
@@ -156,7 +153,7 @@ def averaged(voices: Sequence[Voice], weights: Sequence[float]) -> Voice:
 
 
 def labelled(corpus: Corpus) -> Corpus:
-    """Every text with its speaker before it, also those that decide when the training ends."""
+    """Every text with its speaker before it, the held-out ones too."""
     return Corpus(
         *(
             tuple(replace(piece, text=f"{label(piece.handle)} {piece.text}") for piece in part)
@@ -176,7 +173,7 @@ def predict_labelled(voice: Voice, author: Author) -> dict[str, float | int]:
     start: list[int] = voice.tokenizer.encode(label(author.handle)).ids
     encodings = voice.tokenizer.encode_batch([f"{label(author.handle)} {piece.text}" for piece in author.held_out])
     assert all(encoding.ids[: len(start)] == start for encoding in encodings)
-    room = voice.model.config.n_positions - 1
+    room = voice.model.config.n_positions - 2
     low_rank = voice.low_rank or None
     nats = either_way(voice.model, [encoding.ids[:room] for encoding in encodings], voice.marks, low_rank)
     ways = [([voice.marks.end, *start], 1), ([voice.marks.end, voice.marks.reply, *start], 1)]

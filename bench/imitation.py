@@ -26,6 +26,7 @@ from rich.table import Table
 from sklearn.pipeline import Pipeline
 
 from bench import metrics
+from bench.arguments import errors_as_sentences, names, positive
 from bench.authors import Author, find_authors, read_author
 from bench.systems import DEFAULT, Bench, Made, make, recipe_of, settings_of
 from bot.errors import MockingbirdError
@@ -34,7 +35,6 @@ from bot.moderation import ShingleIndex
 from models.checkpoint import sha256
 from training import run
 from training.clean import mended
-from training.timeline import UnreadableFile
 
 Row = dict[str, Any]
 # In this order, in every row; None where a figure does not exist.
@@ -73,11 +73,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     files = find_authors(asked.timelines, asked.authors)
     for system in asked.systems:
         recipe_of(system)
-    try:
+    with errors_as_sentences():
         base = find_base(asked.base)
         authors = {handle: read_author(handle, path, asked.limit) for handle, path in files.items()}
-    except (MockingbirdError, UnreadableFile) as error:
-        raise SystemExit(str(error)) from error
     chosen = {name: getattr(asked, name) for name in ("temperature", "top_p", "top_k", "candidates")}
     bench = Bench(
         base=asked.base,
@@ -88,10 +86,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         threads=asked.threads,
         overrides=tuple((name, value) for name, value in chosen.items() if value is not None),
     )
-    try:
+    with errors_as_sentences():
         _ = bench.config
-    except MockingbirdError as error:
-        raise SystemExit(str(error)) from error
     rows = measure(authors, asked.systems, bench, asked)
     wanted = [row for row in rows if row["author"] in authors and row["system"] in asked.systems]
     console = Console(width=WIDTH)
@@ -122,19 +118,6 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="forget the rows that the file holds")
     parser.add_argument("--show", type=positive, default=0, help="print so many texts of each new row")
     return parser.parse_args(argv)
-
-
-def names(text: str) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(name.strip().removeprefix("@") for name in text.split(",") if name.strip()))
-    if not found:
-        raise argparse.ArgumentTypeError("must name at least one")
-    return found
-
-
-def positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
 
 
 # --- Rows -------------------------------------------------------------------------------------------------------------
@@ -258,7 +241,7 @@ def summarise(rows: Sequence[Row]) -> Row:
     systems = list(dict.fromkeys(row["system"] for row in rows))
     of = {system: {row["author"]: row for row in rows if row["system"] == system} for system in systems}
     means = {
-        system: {"authors": len(own)}
+        system: {"authors": sum(row["error"] is None for row in own.values())}
         | {figure: metrics.mean(row[figure] for row in own.values()) for figure in FIGURES}
         for system, own in of.items()
     }

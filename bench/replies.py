@@ -22,10 +22,13 @@ from typing import Any
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from bench.arguments import errors_as_sentences, names, positive
 from bench.authors import SPLIT, find_authors, in_order
 from bench.systems import Bench, trained_on, written
 from bot.config import load_config
+from bot.flows.imitate import CONTROL
 from bot.hub import find_base
+from bot.moderation import Moderator
 from bot.pool.child import cores
 from models.engine.device import choose_device
 from models.engine.scoring import nats_and_tokens
@@ -37,6 +40,7 @@ from training.corpus import Corpus, Piece, build_corpus
 from training.recipe import recipe_named
 from training.timeline import Tweet, read_tweets
 
+PRODUCT = load_config(Path(os.devnull), {})  # as it is out of the box
 MESSAGES = 10  # that the judge chooses among
 REPEATED = 4  # words in a row; three are a common turn of phrase
 RECENT = 0.1  # of another's tweets, the newest: what is said to a persona where too few real messages are held out
@@ -56,23 +60,31 @@ class Pair:
 def main(given: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="make replies", description="Do replies answer what was said?")
     parser.add_argument("--timelines", type=Path, required=True, help="a folder of <handle>.jsonl.gz")
-    parser.add_argument("--authors", default="", help="handles with commas between; without: only counts real pairs")
-    parser.add_argument("--pairs", type=int, default=50, help="messages that each author answers")
-    parser.add_argument("--candidates", type=int, default=16, help="replies to choose the best among")
+    parser.add_argument("--authors", type=names, default=(), help="a,b,c; without: only counts real pairs")
+    parser.add_argument("--pairs", type=positive, default=50, help="messages that each author answers")
+    parser.add_argument("--candidates", type=positive, default=PRODUCT.sampling.candidates, help="to choose among")
     parser.add_argument("--recipe", default="standard")
-    parser.add_argument("--base", default=load_config(Path(os.devnull), {}).model.base)
+    parser.add_argument("--base", default=PRODUCT.model.base)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, default=Path(".work/replies"), help="where the trainings are kept")
     parser.add_argument("--json", type=Path, help="write all figures, and the generated replies, to this file")
     chosen = parser.parse_args(given)
+    with errors_as_sentences():
+        compare(chosen)
+
+
+def compare(chosen: argparse.Namespace) -> None:
+    """Measures every author and prints it; raises MockingbirdError, UnreadableFile."""
+    if chosen.json:
+        chosen.json.parent.mkdir(parents=True, exist_ok=True)
     # Everybody's timelines, whoever is asked for: anyone's tweet may be what a reply answers.
     timelines = {h: in_order(read_tweets(path, h)) for h, path in find_authors(chosen.timelines, ()).items()}
     retweeted = retweeted_texts(find_authors(chosen.timelines, ()).values())
     pairs = {handle: real_pairs(handle, timelines, retweeted) for handle in timelines}
     report: dict[str, Any] = {"pairs": {handle: count(own) for handle, own in pairs.items() if own}, "authors": {}}
     print_counts(report["pairs"])
-    authors = find_authors(chosen.timelines, chosen.authors.split(",")) if chosen.authors else {}
+    authors = find_authors(chosen.timelines, chosen.authors) if chosen.authors else {}
     corpora = {handle: corpus_of(handle, timelines, chosen.recipe) for handle in authors}
     judge = Judge([piece.text for corpus in corpora.values() for piece in corpus.train]) if authors else None
     for handle, corpus in corpora.items():
@@ -122,7 +134,7 @@ def count(pairs: Sequence[Pair]) -> dict[str, int]:
 
 
 def corpus_of(handle: str, timelines: Mapping[str, Sequence[Tweet]], recipe: str) -> Corpus:
-    """What the product learns from, if it holds all these timelines."""
+    """What the product would learn from, if it held all these timelines, but for the newest tenth."""
     answered = {tweet.id: tweet.text for tweets in timelines.values() for tweet in tweets}
     return build_corpus({handle: timelines[handle]}, replace(recipe_named(recipe), held_out=SPLIT.held_out), answered)
 
@@ -205,15 +217,18 @@ def repeats(message: str, reply: str) -> bool:
 def answers(
     voices: Voices, base: str, checkpoint: str | None, said: Sequence[str], candidates: int, seed: int
 ) -> list[list[str]]:
-    """For each message so many replies, drawn as the product draws; what has no text left is left out."""
-    settings = load_config(Path(os.devnull), {}).sampling
+    """For each message so many replies, drawn as the product draws, without those that it would not hand out."""
+    settings, moderator = PRODUCT.sampling, Moderator.of(PRODUCT.moderation)
     sampling = Sampling(settings.temperature, settings.top_p, settings.top_k, settings.max_tokens)
     requests = [
         Generate(n, base, checkpoint, "", seed + n, sampling, message=said[n // candidates])
         for n in range(candidates * len(said))
     ]
-    texts = [done.text.strip() for done in written(voices.get(base, checkpoint), requests)]
-    return [[text for text in texts[at : at + candidates] if text] for at in range(0, len(texts), candidates)]
+    texts = [CONTROL.sub("", done.text).strip() for done in written(voices.get(base, checkpoint), requests)]
+    return [
+        [text for text in texts[n * candidates :][:candidates] if moderator.judge(text, "", None, message).accepted]
+        for n, message in enumerate(said)
+    ]
 
 
 def gain(voice: Voice, message: str, reply: str) -> float:

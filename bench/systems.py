@@ -7,6 +7,7 @@ tweets only, and holds out a few of those itself; so what all systems are measur
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import math
 import os
@@ -31,7 +32,6 @@ from bot.config import Config, load_config
 from bot.errors import TrainingFailed
 from bot.flows.imitate import CONTROL
 from bot.flows.train import carry_out, request
-from bot.pool import trainer
 from bot.pool.child import ALLOWED, FIXED, cores
 from bot.pool.protocol import Tell
 from bot.store import timelines
@@ -46,6 +46,7 @@ from training.corpus import Corpus, build_corpus
 from training.engine.evaluate import either_way
 from training.recipe import Recipe, recipe_named
 
+ROOT = Path(__file__).parents[1]
 RECIPES = ("huggingtweets", "quick", "standard", "thorough")
 OTHERS = ("base", "markov", "real", "product")
 DEFAULT = ("base", *RECIPES, "markov", "real", "product")
@@ -107,7 +108,7 @@ def recipe_of(system: str) -> Recipe | None:
         return recipe_named(system)
     except KeyError:
         names = ", ".join((*DEFAULT, "standard-full"))
-        raise SystemExit(f'There is no system "{system}": choose of {names}, or name another recipe.') from None
+        raise SystemExit(f'There is no system "{system}": choose of {names}.') from None
 
 
 def make(system: str, author: Author, bench: Bench, work: Path) -> Made:
@@ -153,8 +154,13 @@ def trained_on(
         fingerprint=corpus.fingerprint,
         base_sha256=sha256(bench.base_folder / "model.safetensors"),
     )
-    # One that was interrupted begins anew: what it cost would be the cost of two halves.
-    if not (run.begun(folder) and run.read_spec(folder) == spec and (folder / "cost.json").is_file()):
+    made_by = code_of("models", "training")
+    # One that was interrupted begins anew: what it cost would be the cost of two halves. So does one of other code.
+    held = folder / "cost.json"
+    known = (
+        held.is_file() and run.read_spec(folder) == spec and json.loads(held.read_text("utf-8")).get("code") == made_by
+    )
+    if not known:
         run.begin(folder, spec, corpus)
         wall, memory = run_trainer(folder)
         results = run.results(folder)
@@ -167,8 +173,16 @@ def trained_on(
             "peak_memory_mb": memory,
             "checkpoint_bytes": results["checkpoint_bytes"],
         }
-        run.write_json(folder / "cost.json", cost)
-    return folder, json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+        run.write_json(held, {"code": made_by, "cost": cost})
+    return folder, json.loads(held.read_text("utf-8"))["cost"]
+
+
+def code_of(*folders: str) -> str:
+    """A digest of our own code in these folders: what other code has made is not what this one would make."""
+    digest = hashlib.sha256()
+    for path in sorted(path for name in folders for path in (ROOT / name).rglob("*.py")):
+        digest.update(f"{path.relative_to(ROOT)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def run_trainer(folder: Path) -> tuple[float, float | None]:
@@ -261,7 +275,7 @@ def predict(voice: Voice, author: Author) -> dict[str, float | int]:
     would write it as a tweet or as a reply (`training.engine.evaluate.either_way`)."""
     encodings = voice.tokenizer.encode_batch([piece.text for piece in author.held_out])
     # Only a text longer than the base's context is scored in part, and then only the part counts.
-    room = voice.model.config.n_positions - 1
+    room = voice.model.config.n_positions - 2
     nats = either_way(voice.model, [encoding.ids[:room] for encoding in encodings], voice.marks, voice.low_rank or None)
     size = sum(sum(map(len, encoding.tokens[:room])) + 1 for encoding in encodings)
     return {"bits_per_byte": nats / math.log(2) / size, "held_out_bytes": size}
@@ -302,9 +316,9 @@ async def product(author: Author, bench: Bench, work: Path) -> Made:
     finished, cost = trained(PRODUCT_RECIPE, author, bench, work)
 
     async def place(folder: Path, tell: Tell) -> None:
-        """The training that is there already, if it is the same to the letter; else a new one."""
+        """The training that is there already."""
         if not run.read_spec(finished).same_work(run.read_spec(folder)):
-            return await trainer.train(folder, tell)
+            raise AssertionError("the product trains otherwise than the system whose cost and figures it is given")
         copyfile(finished / "results.json", folder / "results.json")
         copytree(finished / "checkpoint", folder / "checkpoint")
 
@@ -335,5 +349,6 @@ def settings_of(system: str, bench: Bench) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "recipe": asdict(recipe) if recipe else None,
         "sampling": asdict(bench.sampling(system)) if speaks else None,
+        "code": code_of("bench", "models", "training", *(["bot"] if system == "product" else [])),
     }
     return settings | ({"choice": bench.config.sampling.model_dump()} if system == "product" else {})

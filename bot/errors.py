@@ -86,6 +86,10 @@ class TooLittleText(MockingbirdError):
     {short:,} short, {kept:,} kept)."""
 
 
+class AdaptersOnly(MockingbirdError):
+    """The recipe {recipe} trains adapters only: choose another recipe for --full, or leave --full out."""
+
+
 class BadWeights(MockingbirdError):
     """{reason}: give one positive number per handle, for instance --weights 2,1."""
 

@@ -5,6 +5,8 @@ import signal
 
 # Before torch is loaded: threads that wait by spinning starve whoever else computes on these cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# As the pool sets it for its children: what is trained in this process is compared with what they train.
+os.environ.setdefault("MKL_CBWR", "AUTO")
 
 # A shell starts what runs in the background with Ctrl-C ignored, and children inherit that; the commands that the tests
 # start are to be interrupted.

@@ -76,6 +76,8 @@ FULL = "-full"  # "standard-full" is `standard` with all weights trained
 def recipe_named(name: str) -> Recipe:
     """The preset of that name; raises KeyError."""
     preset = PRESETS[name.removesuffix(FULL)]
+    if name.endswith(FULL) and preset.members > 1:
+        raise KeyError(name)  # the mean of whole models would need as many of them in memory
     if name.endswith(FULL) and preset.method == "adapter":
         return replace(
             preset,
@@ -86,6 +88,5 @@ def recipe_named(name: str) -> Recipe:
             embedding_rank=0,
             learning_rate=preset.learning_rate / 4,
             weight_decay=0.0,
-            members=1,
         )
     return preset

@@ -2,7 +2,7 @@
 
 run.json            recipe, seed, weights, base and its sha256, threads, fingerprint
 corpus/             train.jsonl, held_out.jsonl
-state-000123/       weights, optimiser and random state after that many steps; the newest two are kept
+state-000123/       weights, optimiser, members that are done and random state after that many steps; the newest two
 progress.jsonl      a line per report
 checkpoint/         the result; appears by one rename, with a manifest
 results.json        the measured figures; written before the checkpoint appears

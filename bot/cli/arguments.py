@@ -82,9 +82,11 @@ def add_train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--recipe",
         choices=tuple(PRESETS),
-        help="quick takes half as long as standard, thorough twice; huggingtweets is the original",
+        help="quick takes a third as long as standard, thorough three times; huggingtweets is the original",
     )
-    verb.add_argument("--full", action="store_true", help="train all weights instead of an adapter")
+    verb.add_argument(
+        "--full", action="store_true", help="train all weights instead of an adapter (of quick or standard)"
+    )
     verb.add_argument("--seed", type=whole, help="the same seed, text and threads give the same weights")
 
 

@@ -94,12 +94,10 @@ class Imitator:
             raise CorruptCheckpoint(checkpoint=folder.name, reason=str(error), handles=handles) from error
         whole = spec.recipe.method == "full"
         base: Path | None = None
-        try:
-            if not whole or (self.choices > 1 and message is None):
-                base = await asyncio.to_thread(self._base, spec)
-        except BaseUnavailable:
-            if not whole:
-                raise
+        if not whole:
+            base = await asyncio.to_thread(self._base, spec)
+        elif self.choices > 1 and message is None and is_there(Path(spec.base_folder)):
+            base = Path(spec.base_folder)  # only to choose by: not worth a download
         wish = Wish(base if base and not whole else checkpoint, checkpoint, fitting, seed, sampling, message)
         try:
             shown, cut, candidates = await self._speak(wish, base, n, index)
@@ -119,7 +117,7 @@ class Imitator:
         """Where the base was when the run began, since a relative folder means another one elsewhere; else where its
         name leads to now."""
         then = Path(spec.base_folder)
-        return then if (then / "model.safetensors").is_file() else self.find_base(spec.base)
+        return then if is_there(then) else self.find_base(spec.base)
 
     async def _speak(
         self, wish: Wish, base: Path | None, n: int, index: ShingleIndex
@@ -178,6 +176,10 @@ class Imitator:
 def storable(text: str) -> str:
     """Without lone surrogates, which are how Python shows bytes that are no UTF-8: U+FFFD stands for each."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def is_there(base: Path) -> bool:
+    return (base / "model.safetensors").is_file()
 
 
 def index_corpus(folder: Path, words: int) -> ShingleIndex:

@@ -16,6 +16,7 @@ from bot.clock import now_ms
 from bot.config import Config
 from bot.domain import Job, Persona
 from bot.errors import (
+    AdaptersOnly,
     BadWeights,
     DiskFull,
     InvalidHandle,
@@ -30,13 +31,13 @@ from bot.store.database import Database, Db
 from models.checkpoint import sha256
 from training import run
 from training.corpus import Corpus, build_corpus
-from training.recipe import Recipe, recipe_named
+from training.recipe import FULL, Recipe, recipe_named
 from training.timeline import BadHandle, Counts, Tweet, check_handle
 
 SPARE_BYTES = 64 * 2**20  # left free on the disk beside what a run needs
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # a full disk, a full quota, a file that may not grow
 Warn = Callable[[str], None]  # is told what a person should know before the training begins
-FEWEST_TEXTS = 10  # different ones; with fewer nothing can be held out
+FEWEST_TEXTS = 10  # different ones; of fewer there is nothing to learn
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,14 @@ async def request(
     same job: that is how an interrupted training goes on. Another request takes its place, or the older one would
     replace the newer voice later. Raises InvalidHandle, UnknownHandle and BadWeights."""
 
+    try:
+        takes_weights = recipe_named(recipe).takes_weights
+    except KeyError:  # the command line knows the names: what is left is a wish for all weights
+        raise AdaptersOnly(recipe=recipe.removesuffix(FULL)) from None
+
     def transaction(db: Db) -> Job:
         shares = handle_weights(handles, weights)
-        if len(set(shares.values())) > 1 and not recipe_named(recipe).takes_weights:
+        if len(set(shares.values())) > 1 and not takes_weights:
             raise BadWeights(reason=f"The recipe {recipe} gives every handle the same share")
         persona = personas.create(db, handles, now)
         # In the persona's own order of handles, whatever order they were asked for in.
@@ -207,8 +213,9 @@ def check_size(corpus: Corpus, counts: dict[str, Counts], config: Config) -> tup
 
 
 def check_disk(data: Path, base: Path, recipe: Recipe) -> None:
-    """Raises DiskFull before a training that could not be saved: weights and two moments, in three states at most."""
-    weights = (base / "model.safetensors").stat().st_size * (2 if recipe.method == "full" else 0.2)
+    """Raises DiskFull before a training that could not be saved: weights, two moments and the members that are done, in
+    three states at most."""
+    weights = (base / "model.safetensors").stat().st_size * (2 if recipe.method == "full" else 0.2 * recipe.members)
     if shutil.disk_usage(data).free < 10 * weights + SPARE_BYTES:
         raise DiskFull(folder=data)
 

@@ -18,8 +18,14 @@ ALLOWED = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH"),
     *("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
 )
-# Threads that wait by spinning starve the other child when both compute on few cores (measured, docs/experiments.md).
-FIXED = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0", "HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"}
+FIXED = {
+    # Threads that wait by spinning starve the other child when both compute on few cores (docs/experiments.md).
+    **{"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "0"},
+    # Otherwise Intel's matrix library may share the same product out among threads in another way when the machine is
+    # busy, and a resumed training would differ in a last bit.
+    "MKL_CBWR": "AUTO",
+    **{"HF_HUB_OFFLINE": "1", "PYTHONUTF8": "1"},
+}
 
 FAILED = 1  # Python's exit status after an exception, and after `raise SystemExit("a sentence")`
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.replies import Judge, Pair, answers, corpus_of, gain, messages, real_pairs, repeats, retweeted_texts
+from bench.replies import Judge, Pair, answers, corpus_of, gain, main, messages, real_pairs, repeats, retweeted_texts
 from models.engine.scoring import nats_and_tokens
 from models.engine.voices import Voices
 from models.wire import Item
@@ -112,7 +112,7 @@ def test_each_message_gets_its_own_answers_whoever_else_is_answered(tmp_path: Pa
     base = str(make_base(tmp_path, Shape(n_layer=1, n_positions=256)))
     voices = Voices("cpu", torch.float32, 0)
     both = answers(voices, base, None, ["the kettle sings", "nobody asked"], 3, seed=5)
-    assert [len(texts) for texts in both] == [3, 3]
+    assert all(1 <= len(texts) <= 3 for texts in both)  # some that random weights write are refused
     assert answers(voices, base, None, ["the kettle sings"], 3, seed=5) == both[:1]
     assert answers(voices, base, None, ["the lamp hums"], 3, seed=5) != both[:1]
 
@@ -123,3 +123,39 @@ def test_the_gain_is_what_the_message_tells_of_the_reply(tmp_path: Path) -> None
     nats = {message: nats_and_tokens(Item("so do i", message), voice)[0] for message in ("", "the kettle sings")}
     assert gain(voice, "the kettle sings", "so do i") == pytest.approx(nats[""] - nats["the kettle sings"])
     assert gain(voice, "", "so do i") == 0.0
+
+
+def test_every_author_is_measured_beside_the_base_and_the_file_holds_what_was_said(
+    tmp_path: Path, tiny_base: Path
+) -> None:
+    for handle, thing in (("jo", "loaf"), ("al", "moth")):
+        with gzip.open(tmp_path / f"{handle}.jsonl.gz", "wt", encoding="utf-8") as file:
+            for number in range(130):
+                day = f"2025-01-{1 + number // 24:02}T{number % 24:02}:00:00Z"
+                said = {
+                    "id": f"{len(handle)}{number}{len(thing)}",
+                    "text": f"every {thing} i have seen, number {number}",
+                }
+                file.write(json.dumps({**said, "created_at": day, "author_handle": handle}) + "\n")
+    table = tmp_path / "made" / "replies.json"
+    common = [
+        "--timelines",
+        str(tmp_path),
+        "--base",
+        str(tiny_base),
+        "--device",
+        "cpu",
+        "--work",
+        str(tmp_path / "work"),
+    ]
+    main(
+        [*common, "--authors", "Jo, ", "--pairs", "11", "--candidates", "2", "--recipe", "quick", "--json", str(table)]
+    )
+    (found,) = json.loads(table.read_text("utf-8"))["authors"].values()
+    for name in ("base", "persona"):
+        assert found[name]["best"]["replies"] == found[name]["first"]["replies"] > 0
+    assert found["real"]["share"] is None  # nobody answers anybody here
+    assert {pair["handle"] for pair in found["generated"]} == {"base", "persona"}
+    assert all("moth" in pair["message"] and pair["reply"] for pair in found["generated"])
+    with pytest.raises(SystemExit, match="there is no such folder"):
+        main([*common, "--base", "./nowhere", "--authors", "jo"])

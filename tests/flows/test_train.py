@@ -11,6 +11,7 @@ import pytest
 from bot.config import Config, load_config
 from bot.domain import Job, JobState
 from bot.errors import (
+    AdaptersOnly,
     BadWeights,
     BaseUnavailable,
     DiskFull,
@@ -257,6 +258,12 @@ async def test_an_interrupted_training_never_replaces_a_newer_one(database: Data
 async def test_weights_are_refused_where_the_recipe_does_not_know_them(database: Database) -> None:
     with pytest.raises(BadWeights, match="huggingtweets gives every handle the same share"):
         await request(database, ["kevin", "gullwatcher"], "huggingtweets", [2, 1], 7, 1)
+
+
+@pytest.mark.usefixtures("people")
+async def test_all_weights_are_refused_where_the_recipe_has_adapters_only(database: Database) -> None:
+    with pytest.raises(AdaptersOnly, match="The recipe thorough trains adapters only"):
+        await request(database, ["kevin"], "thorough-full", None, 7, 1)
 
 
 @pytest.mark.usefixtures("people")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from tokenizers import Tokenizer
@@ -15,10 +14,6 @@ from models.prompt import Marks, tweet_tokens
 from training.corpus import Piece
 from training.engine.data import Rows, Text, length, padded
 from training.engine.loss import token_nll
-
-# How a reply is laid out: after the message it answers; after its mark alone, the same without what only some systems
-# can read; or as if it were none, for a system that knows no marks.
-Replies = Literal["messages", "marks", "plain"]
 
 
 @dataclass(frozen=True)
@@ -44,25 +39,20 @@ class Score:
 
 
 def held_out_rows(
-    pieces: Sequence[Piece], tokenizer: Tokenizer, marks: Marks, n_positions: int, replies: Replies = "messages"
+    pieces: Sequence[Piece], tokenizer: Tokenizer, marks: Marks, n_positions: int, *, replies: bool = True
 ) -> HeldOut:
-    """Tokenises held-out texts; each is read alone, as when it is generated.
-
-    "messages" is how the recipes train, so it decides when to stop. To compare systems give each one "marks" or
-    "plain": all are then scored on the same bytes, and one that marks replies has to say which text is one, for the
-    nats of the mark are added and its bytes are not.
-    """
+    """Tokenises held-out texts; each is read alone, as when it is generated. A reply is read after the message that it
+    answers, or with `replies` off as if it were none."""
     encodings = tokenizer.encode_batch([piece.text for piece in pieces])
-    messages = tokenizer.encode_batch([piece.message or "" if replies == "messages" else "" for piece in pieces])
+    messages = tokenizer.encode_batch([piece.message or "" if replies else "" for piece in pieces])
     rows, tokens, size = [], 0, 0
     for piece, encoding, message in zip(pieces, encodings, messages, strict=True):
-        row, first = Text(encoding.ids, len(piece.text), piece.reply and replies != "plain", message.ids).row(
-            marks, n_positions
-        )
+        marked = piece.reply and replies
+        row, first = Text(encoding.ids, len(piece.text), marked, message.ids).row(marks, n_positions)
         rows.append((row, first))
         tokens += len(row) - first
         # Byte-level tokens are spelt with a character a byte: so what is cut off a long text is not counted either.
-        scored = len(row) - first - (piece.reply and replies != "plain" and not message.ids)
+        scored = len(row) - first - (marked and not message.ids)
         size += sum(len(token) for token in encoding.tokens[:scored]) + (scored > len(encoding.ids))
     return HeldOut(sorted(rows, key=length), tokens, size)
 

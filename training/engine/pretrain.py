@@ -69,7 +69,6 @@ def main(given: Sequence[str] | None = None) -> None:
         parser.exit(1, f"There is no text to pre-train on in {arguments.text}: the committed base stays as it is.\n")
     torch.set_num_threads(arguments.threads)
     settings = Settings(tokens=arguments.tokens)
-    arguments.work.mkdir(parents=True, exist_ok=True)
     if arguments.start:
         settings = replace(
             settings,
@@ -79,17 +78,21 @@ def main(given: Sequence[str] | None = None) -> None:
             seed=settings.seed + 1,
             started_from=hashlib.sha256((arguments.start / "model.safetensors").read_bytes()).hexdigest(),
         )
-        shutil.copy(arguments.start / "tokenizer.json", arguments.work)
+    # A folder for each set of settings: what one pre-training left is nothing that another could go on from.
+    work = arguments.work / hashlib.sha256(json.dumps(asdict(settings)).encode()).hexdigest()[:12]
+    work.mkdir(parents=True, exist_ok=True)
+    if arguments.start:
+        shutil.copy(arguments.start / "tokenizer.json", work)
     # The texts are chosen by the first seed whatever is gone on from: what is held out stays held out.
-    tokenizer = make_tokenizer(arguments.text, arguments.work / "tokenizer.json", settings.vocab_size, Settings.seed)
-    stream, held_out = tokenise(arguments.text, tokenizer, arguments.work, Settings.seed)
-    rows = make_rows(arguments.text, tokenizer, arguments.work, Settings.seed, settings.longest_row)
+    tokenizer = make_tokenizer(arguments.text, work / "tokenizer.json", settings.vocab_size, Settings.seed)
+    stream, held_out = tokenise(arguments.text, tokenizer, work, Settings.seed)
+    rows = make_rows(arguments.text, tokenizer, work, Settings.seed, settings.longest_row)
     batches = Batches(stream, *rows, settings)
-    model = train(start_model(settings, arguments.start), batches, held_out, arguments.work, settings)
+    model = train(start_model(settings, arguments.start), batches, held_out, work, settings)
     made = asdict(settings)
     if arguments.start:
         made["before"] = json.loads((arguments.start / "pretraining.json").read_text(encoding="utf-8"))
-    write_base(model, arguments.work / "tokenizer.json", arguments.out, made)
+    write_base(model, work / "tokenizer.json", arguments.out, made)
     sources = read_sources((arguments.text / "SOURCES.md").read_text(encoding="utf-8"))
     write_card(arguments.out, model.config, sources, held_out_nll(model, held_out))
 

@@ -11,7 +11,7 @@ from models.engine.gpt2 import GPT2
 from models.engine.tokenizer import load_tokenizer, marks_of
 from tests.factories import VOCABULARY, make_base, sentences
 from training.corpus import Piece
-from training.engine.evaluate import HeldOut, Replies, Score, either_way, evaluate, held_out_rows, row_nats
+from training.engine.evaluate import HeldOut, Score, either_way, evaluate, held_out_rows, row_nats
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +89,16 @@ ANSWER = Piece("jo", "seven small loaves", True, "how many do we bake")
 @pytest.mark.parametrize(
     ("replies", "layout"),
     [
-        ("messages", "{end}{message}{reply}|{text}{end}"),
-        ("marks", "{end}|{reply}{text}{end}"),
-        ("plain", "{end}|{text}{end}"),
+        (True, "{end}{message}{reply}|{text}{end}"),
+        (False, "{end}|{text}{end}"),
     ],
 )
 def test_a_reply_is_laid_out_as_its_reader_can_and_always_for_the_same_bytes(
-    replies: Replies, layout: str, base: Path
+    replies: bool, layout: str, base: Path
 ) -> None:
     tokenizer, end = load_tokenizer(base)
     marks = marks_of(tokenizer)
-    held = held_out_rows([ANSWER], tokenizer, marks, 64, replies)
+    held = held_out_rows([ANSWER], tokenizer, marks, 64, replies=replies)
     ((row, first),) = held.rows
     message, text = tokenizer.encode(ANSWER.message).ids, tokenizer.encode(ANSWER.text).ids
     parts = {"{end}": [end], "{message}": message, "{reply}": [marks.reply], "{text}": text}
@@ -111,29 +110,18 @@ def test_a_reply_is_laid_out_as_its_reader_can_and_always_for_the_same_bytes(
     assert held.tokens == len(after)
 
 
-def test_a_system_that_marks_replies_pays_for_the_mark(base: Path) -> None:
-    """The nats of "marks" are those of "messages" without a message, and those of the mark."""
-    model = GPT2.load(base).eval()
-    tokenizer, end = load_tokenizer(base)
-    marks = marks_of(tokenizer)
-    text = tokenizer.encode(ANSWER.text).ids
-    held = held_out_rows([ANSWER], tokenizer, marks, 64, "marks")
-    with torch.no_grad():
-        row = [end, marks.reply, *text, end]
-        logits = model.logits(model(torch.tensor([row[:-1]])))[0].log_softmax(-1)
-        nats = -sum(logits[place, token].item() for place, token in enumerate(row[1:]))
-    assert evaluate(model, held).bits_per_byte * held.bytes * math.log(2) == pytest.approx(nats, rel=1e-5)
-
-
-@pytest.mark.parametrize("replies", ["messages", "marks", "plain"])
+@pytest.mark.parametrize("message", ["tea", None])
+@pytest.mark.parametrize("replies", [True, False])
 @pytest.mark.parametrize("spare", [-1, 0, 1])
-def test_what_is_cut_off_a_long_reply_is_not_counted(spare: int, replies: Replies, base: Path) -> None:
+def test_what_is_cut_off_a_long_reply_is_not_counted(
+    spare: int, replies: bool, message: str | None, base: Path
+) -> None:
     tokenizer, _ = load_tokenizer(base)
     text = "🦊 seven small loaves for été, " * 9
-    before = {"messages": 1 + len(tokenizer.encode("tea").ids), "marks": 1, "plain": 0}[replies]
+    before = 1 + len(tokenizer.encode(message or "").ids) if replies else 0
     ids = tokenizer.encode(text).ids
-    piece = Piece("jo", text, True, "tea")
-    held = held_out_rows([piece], tokenizer, marks_of(tokenizer), len(ids) + before + spare, replies)
+    piece = Piece("jo", text, True, message)
+    held = held_out_rows([piece], tokenizer, marks_of(tokenizer), len(ids) + before + spare, replies=replies)
     scored = sum(len(tokenizer.id_to_token(token)) for token in ids[: len(ids) + spare])
     assert held.bytes == scored + (spare > 0)
 

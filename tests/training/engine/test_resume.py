@@ -19,12 +19,13 @@ import torch
 
 from models.checkpoint import DamagedCheckpoint, read_checkpoint, sha256, verify
 from models.engine.__main__ import Inbox
-from models.engine.voices import BaseProblem
+from models.engine.voices import BaseProblem, Voices
 from models.wire import Progress
 from tests.factories import make_base, sentences
 from training import run
-from training.corpus import Corpus, Piece
+from training.corpus import Corpus, Piece, read_corpus
 from training.engine.__main__ import Stop, train
+from training.engine.evaluate import evaluate, held_out_rows
 from training.engine.loop import Stopped
 from training.recipe import Recipe, recipe_named
 
@@ -85,10 +86,15 @@ def states(folder: Path) -> list[int]:
 def outcome(folder: Path) -> tuple[bytes, dict[str, Any]]:
     """The weights as they lie on the disk, and all results that are no measurements of time."""
     checkpoint = read_checkpoint(folder / "checkpoint")
+    spec = run.read_spec(folder)
+    voice = Voices("cpu", torch.float32, 0).get(spec.base_folder, str(folder / "checkpoint"))
+    held_out = held_out_rows(read_corpus(folder / "corpus").held_out, voice.tokenizer, voice.marks, 64)
     name = "model.safetensors" if checkpoint.kind == "model" else "adapter.safetensors"
     results = dict(run.results(folder) or {})
     assert results.pop("train_seconds") > 0
     assert results.pop("tokens_per_second") > 0
+    # What was measured in training is what speaks.
+    assert evaluate(voice.model, held_out, voice.low_rank).loss == pytest.approx(results["heldout_loss"], rel=1e-5)
     return (folder / "checkpoint" / name).read_bytes(), results
 
 
