@@ -58,7 +58,7 @@ class Candidate:
     text: str
     seed: int
     verdict: Verdict
-    rank: float | None = None  # how characteristic it is (bot/flows/imitate.py); None where it was not ranked
+    rank: float | None = None  # how characteristic it is (bot/flows/choose.py); None where it was not ranked
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,9 @@ def chosen(candidates: Iterable[Candidate]) -> Candidate:
 async def ranks(pool: Pool, wish: Wish, base: Path | None, texts: Sequence[str], at_once: int) -> list[float | None]:
     """How characteristic texts are that came of `wish` (of whatever seed), in nats; None where that cannot be said.
 
-    A text by itself: how much more likely than `base` the persona finds it, per token, or long ones would win. A reply:
-    how much more likely the message makes it (pointwise mutual information), or what fits any message would win.
+    A text by itself: how much more likely than `base` the persona finds it, or what anybody says would win, and how
+    likely it finds it, or rare words would; both per token, or long ones would. A reply: how much more likely the
+    message makes it (pointwise mutual information), or what fits any message would win.
     """
     items = [Item(text, wish.message) for text in texts]
     within = _wishes(wish.base, wish.checkpoint, items)
@@ -53,7 +54,7 @@ async def ranks(pool: Pool, wish: Wish, base: Path | None, texts: Sequence[str],
     tokens = [count for answer in scored for count in answer.tokens]
     found: list[float | None] = []
     for with_it, without_it, count in zip(nats[: len(texts)], nats[len(texts) :], tokens[: len(texts)], strict=True):
-        rank = without_it - with_it if wish.message is not None else (without_it - with_it) / count
+        rank = without_it - with_it if wish.message is not None else (without_it - 2 * with_it) / count
         found.append(rank if math.isfinite(rank) else None)
     return found
 

@@ -128,7 +128,7 @@ async def test_the_most_characteristic_candidate_is_taken_and_the_answer_that_fi
             ours = await app.pool.score(ScoreWish(base, checkpoint, items))
             if message is None:
                 other = await app.pool.score(ScoreWish(base, None, items))
-                gains = [(b - a) / n for a, b, n in zip(ours.nats, other.nats, ours.tokens, strict=True)]
+                gains = [(b - 2 * a) / n for a, b, n in zip(ours.nats, other.nats, ours.tokens, strict=True)]
             else:
                 plain = tuple(Item(found.text, "") for found in candidates)
                 other = await app.pool.score(ScoreWish(base, checkpoint, plain))
@@ -142,10 +142,10 @@ async def test_what_moderation_refuses_is_not_taken_however_characteristic(
     data: Path, environ: dict[str, str], tmp_path: Path
 ) -> None:
     async with opened(data, environ) as app:
-        first = (await app.imitator.imitate(PERSONA, "the gull", 1, 7, app.sampling)).candidates[0]
+        first = (await app.imitator.imitate(PERSONA, "the gull", 1, 8, app.sampling)).candidates[0]
     blocked = block(tmp_path, first.text.removeprefix("the gull"))
     async with opened(data, environ, MODERATION__BLOCK_LIST=blocked) as app:
-        second = (await app.imitator.imitate(PERSONA, "the gull", 1, 7, app.sampling)).candidates[0]
+        second = (await app.imitator.imitate(PERSONA, "the gull", 1, 8, app.sampling)).candidates[0]
     assert second.verdict.accepted
     assert second.text != first.text
     assert second.seed == first.seed
