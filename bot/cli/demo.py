@@ -22,7 +22,7 @@ from bot.flows.imitate import Imitation
 
 PEOPLE = ("lighthousejo", "breadwizard_ok", "ProfPettigrew")
 CYBORG = ("lighthousejo", "breadwizard_ok")
-RECIPE = "quick"
+RECIPE = "standard"
 SEED = 7
 EVERY = "every 5s"
 
