@@ -12,6 +12,8 @@ from models.prompt import Marks
 from models.sampling import Sampling
 
 MASK = 2**64 - 1
+HEAD = 512  # tokens of each row that are put in order; the others only where these are not enough
+ONE = 2**44  # probability 1, counted in whole numbers
 
 
 def uniform(seed: int, counter: int) -> float:
@@ -39,32 +41,65 @@ class Draw:
 
 def draw_tokens(logits: Tensor, draws: Sequence[Draw], marks: Marks) -> list[int]:
     """Logits (rows, vocabulary) -> one token id per row, by temperature, top-k, then top-p (Holtzman et al. 2020,
-    "The curious case of neural text degeneration"), then the inverse of the cumulative distribution.
+    "The curious case of neural text degeneration"), then the inverse of the cumulative distribution over the tokens in
+    order, the likeliest first and of equal ones the lower id.
 
     The reply mark is never drawn: whether a text is a reply is settled before it begins.
     """
     logits = logits.float()
-    rows = len(draws)
-
-    def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=logits.device).view(rows, 1)
-
     too_early = [row for row, draw in enumerate(draws) if draw.generated < draw.sampling.min_tokens]
     logits[too_early, marks.end] = -torch.inf
     logits[:, marks.reply] = -torch.inf
-    scaled = logits / column([draw.sampling.temperature for draw in draws])
-    ordered, tokens = torch.sort(scaled, dim=-1, descending=True, stable=True)
-    vocabulary = ordered.shape[-1]
-    rank = torch.arange(vocabulary, device=logits.device)
-    limit = column([float(draw.sampling.top_k or vocabulary) for draw in draws])
-    probabilities = torch.softmax(ordered.masked_fill(rank >= limit, -torch.inf), dim=-1)
-    before = torch.cumsum(probabilities, dim=-1) - probabilities
-    beyond = (before >= column([draw.sampling.top_p for draw in draws])) & (rank > 0)
-    kept = probabilities.masked_fill(beyond, 0.0)
-    reached = torch.cumsum(kept, dim=-1)
+    scaled = logits / torch.tensor([[draw.sampling.temperature] for draw in draws], device=logits.device)
+    probabilities = torch.softmax(scaled, dim=-1)
+    chosen, settled = _draw(*_head(scaled), probabilities, draws)
+    # A row's result is the same whichever way it was found, so a row may take its own way.
+    if further := [row for row, found in enumerate(settled.tolist()) if not found]:
+        everything = torch.sort(scaled[further], dim=-1, descending=True, stable=True).indices
+        sure = torch.full((len(further), 1), scaled.shape[-1], device=scaled.device)
+        chosen[further], _ = _draw(everything, sure, probabilities[further], [draws[row] for row in further])
+    found: list[int] = chosen.tolist()
+    return found
+
+
+def _head(scaled: Tensor) -> tuple[Tensor, Tensor]:
+    """The first HEAD tokens of every row in order, (rows, n), and how many of these are surely the first ones, (rows,
+    1): of tokens that equal the last one taken, others may have been left out."""
+    vocabulary = scaled.shape[-1]
+    values, tokens = torch.topk(scaled, min(HEAD, vocabulary), dim=-1)
+    if len(tokens[0]) == vocabulary:
+        sure = torch.full((len(scaled), 1), vocabulary, device=scaled.device)
+    else:
+        sure = (values > values[:, -1:]).sum(dim=-1, keepdim=True)
+    # By id first, then by value without changing the order of equals.
+    tokens, order = torch.sort(tokens, dim=-1)
+    order = torch.sort(values.gather(-1, order), dim=-1, descending=True, stable=True).indices
+    return tokens.gather(-1, order), sure
+
+
+def _draw(tokens: Tensor, sure: Tensor, probabilities: Tensor, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
+    """The token drawn of each row, and whether the first `sure` of its `tokens` were enough to tell, both (rows,).
+
+    Probabilities are counted in whole numbers, whose sums are exact: they do not depend on how many tokens are looked
+    at, on the order of summation, or on the neighbours.
+    """
+
+    def column(values: list[float] | list[int]) -> Tensor:
+        dtype = torch.float64 if isinstance(values[0], float) else torch.int64
+        return torch.tensor(values, dtype=dtype, device=tokens.device).view(-1, 1)
+
+    vocabulary = probabilities.shape[-1]
+    limit = column([min(draw.sampling.top_k or vocabulary, vocabulary) for draw in draws])
+    top_p = column([float(draw.sampling.top_p) for draw in draws])
     luck = column([uniform(draw.seed, draw.generated) for draw in draws])
-    place = (reached <= luck * reached[:, -1:]).sum(dim=-1, keepdim=True)
-    # Luck just below 1 rounds to 1 in 32 bits: then it is the last token kept, not the last of the vocabulary.
-    place = place.minimum((kept > 0).sum(dim=-1, keepdim=True) - 1).clamp(min=0)
-    chosen: list[int] = tokens.gather(-1, place).flatten().tolist()
-    return chosen
+    rank = torch.arange(tokens.shape[-1], device=tokens.device)
+    shares = (probabilities.gather(-1, tokens).double().nan_to_num() * ONE).round().long().masked_fill(rank >= limit, 0)
+    reached = shares.cumsum(dim=-1)
+    enough = top_p * torch.where(limit < vocabulary, reached[:, -1:], ONE)
+    surely = (shares * (rank < sure)).sum(dim=-1, keepdim=True)
+    settled = (limit <= sure) | ((limit == vocabulary) & (sure > 0) & (surely >= enough))
+    kept = (reached - shares < enough) | (rank == 0)
+    mass = (shares * kept).sum(dim=-1, keepdim=True)
+    # Luck just below 1 times the mass can round to all of it.
+    place = (reached <= (luck * mass).long().minimum(mass - 1)).sum(dim=-1, keepdim=True)
+    return tokens.gather(-1, place)[:, 0], settled[:, 0]

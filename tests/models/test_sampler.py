@@ -12,7 +12,7 @@ from scipy.stats import chisquare
 from torch import Tensor
 from transformers import LogitsProcessorList, MinLengthLogitsProcessor, TopKLogitsWarper, TopPLogitsWarper
 
-from models.engine.sampler import MASK, Draw, draw_tokens, mix, uniform
+from models.engine.sampler import HEAD, MASK, ONE, Draw, draw_tokens, mix, uniform
 from models.prompt import Marks
 from models.sampling import HUGGINGTWEETS, Sampling
 
@@ -52,6 +52,28 @@ def allowed(kept: dict[int, float], luck: float) -> set[int]:
     return found
 
 
+def by_full_sort(logits: Tensor, draw: Draw) -> int:
+    """What a row of logits draws when its whole vocabulary is put in order, with the marks already out of it."""
+    scaled = logits / draw.sampling.temperature
+    values = scaled.tolist()
+    order = sorted(range(len(values)), key=lambda token: (-values[token], token))
+    shares = [round(p * ONE) for p in torch.softmax(scaled, dim=-1).tolist()]
+    limit = min(draw.sampling.top_k or len(order), len(order))
+    enough = draw.sampling.top_p * (ONE if limit == len(order) else sum(shares[token] for token in order[:limit]))
+    kept, mass = [], 0
+    for token in order[:limit]:
+        if kept and mass >= enough:
+            break
+        kept.append(token)
+        mass += shares[token]
+    target = min(int(uniform(draw.seed, draw.generated) * mass), mass - 1)
+    for token in kept:
+        target -= shares[token]
+        if target < 0:
+            return token
+    raise AssertionError("luck is less than 1")
+
+
 SETTINGS = st.builds(
     Sampling,
     temperature=st.floats(0.05, 10.0),
@@ -73,6 +95,56 @@ def test_every_row_draws_what_a_plain_slow_sampler_draws(rows: list[tuple[list[f
         for top_p in (sampling.top_p - 1e-5, sampling.top_p, sampling.top_p + 1e-5):
             tolerated |= allowed(nucleus(logits, sampling, generated, top_p), uniform(seed, generated))
         assert token in tolerated
+
+
+WIDE_SETTINGS = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.3, 1.0, 4.0]),
+    top_p=st.sampled_from([0.0, 0.5, 0.9, 0.95, 0.999, 1.0]),
+    top_k=st.sampled_from([0, 0, 1, 50, HEAD - 1, HEAD, HEAD + 1, 900, 5000]),
+    min_tokens=st.just(0),
+)
+# How far the logits are apart, in what steps (0: none; steps make ties), and where the luck comes from.
+WIDE_ROW = st.tuples(
+    st.sampled_from([0.0, 0.5, 2.0, 6.0]), st.sampled_from([0.0, 0.01, 0.5, 3.0]), WIDE_SETTINGS, SEEDS
+)
+
+
+@settings(deadline=None, max_examples=150)  # the machine may be busy
+@given(st.sampled_from([HEAD - 1, HEAD, HEAD + 1, 700, 3000]), st.lists(WIDE_ROW, min_size=1, max_size=8), SEEDS)
+def test_looking_at_the_likeliest_only_draws_what_a_full_sort_draws_whoever_the_neighbours_are(
+    vocabulary: int, rows: list[tuple[float, float, Sampling, int]], seed: int
+) -> None:
+    noise = torch.randn(len(rows), vocabulary, generator=torch.Generator().manual_seed(seed))
+    for row, (spread, step, _, _) in enumerate(rows):
+        noise[row] *= spread
+        if step:
+            noise[row] = (noise[row] / step).round() * step
+    draws = [Draw(sampling, luck, 3) for _, _, sampling, luck in rows]
+    drawn = drawn_of(noise, draws)
+    unreplied = torch.cat([noise, torch.full((len(rows), 1), -torch.inf)], dim=1)
+    assert drawn == [by_full_sort(logits, draw) for logits, draw in zip(unreplied, draws, strict=True)]
+    assert drawn == [drawn_of(noise[row : row + 1], [draw])[0] for row, draw in enumerate(draws)]
+
+
+@pytest.mark.parametrize("luck", range(20))
+def test_of_equal_tokens_the_lower_ids_come_first_though_they_do_not_all_fit(luck: int) -> None:
+    """2,000 tokens in three classes; the middle one, of 1,500 equal ones, reaches over the border of the head."""
+    logits = torch.tensor([1.0, 2.0, 3.0, 2.0]).repeat(500)[None]
+    for sampling in (Sampling(top_p=0.6), Sampling(top_p=1.0, top_k=700), Sampling(top_p=0.2), Sampling(top_k=100)):
+        draw = Draw(sampling, luck, 1)
+        unreplied = torch.cat([logits[0], torch.tensor([-torch.inf])])
+        assert drawn_of(logits.clone(), [draw]) == [by_full_sort(unreplied, draw)]
+
+
+def test_a_row_that_is_no_number_draws_some_token_and_disturbs_no_other() -> None:
+    logits = torch.randn(3, 1000, generator=torch.Generator().manual_seed(1))
+    draws = [Draw(Sampling(), seed, 2) for seed in range(3)]
+    expected = drawn_of(logits.clone(), draws)
+    logits[1] = torch.nan
+    drawn = drawn_of(logits, draws)
+    assert (drawn[0], drawn[2]) == (expected[0], expected[2])
+    assert 0 <= drawn[1] <= 1000
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -163,6 +235,22 @@ def test_tokens_are_drawn_as_often_as_the_probabilities_say(sampling: Sampling) 
     expected = nucleus(logits, sampling, 3, sampling.top_p)
     assert {token for token, count in enumerate(found) if count} == set(expected)
     assert chisquare([found[token] for token in expected], [20_000 * p for p in expected.values()]).pvalue > 0.001
+
+
+@pytest.mark.parametrize("top_p", [0.5, 0.97])
+def test_a_large_vocabulary_is_drawn_from_as_the_probabilities_say(top_p: float) -> None:
+    """Once the likeliest 512 are enough, once they are not."""
+    logits = (torch.randn(1000, generator=torch.Generator().manual_seed(4)) * 1.2).tolist()
+    sampling = Sampling(top_p=top_p, min_tokens=0)
+    expected = nucleus(logits, sampling, 0, top_p)
+    assert (len(expected) < HEAD) == (top_p < 0.9)
+    found = counts(logits, sampling, generated=0)
+    assert sum(found[token] for token in expected) == 20_000
+    # Few draws of single rare tokens: tens of neighbours in the order together.
+    tokens = list(expected)
+    groups = [tokens[start : start + 20] for start in range(0, len(tokens), 20)]
+    observed = [sum(found[token] for token in group) for group in groups]
+    assert chisquare(observed, [20_000 * sum(expected[token] for token in group) for group in groups]).pvalue > 0.001
 
 
 @pytest.mark.parametrize("generated", [0, 8, 9])
