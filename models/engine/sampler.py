@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from models.sampling import Sampling
 MASK = 2**64 - 1
 HEAD = 512  # tokens of each row that are put in order; the others only where these are not enough
 ONE = 2**44  # probability 1, counted in whole numbers
+BINS, BINS_PER_NAT = 4096, 64  # the likeliest tokens of a row spread over about 30 nats
 
 
 def uniform(seed: int, counter: int) -> float:
@@ -52,25 +54,27 @@ def draw_tokens(logits: Tensor, draws: Sequence[Draw], marks: Marks) -> list[int
     logits[:, marks.reply] = -torch.inf
     scaled = logits / torch.tensor([[draw.sampling.temperature] for draw in draws], device=logits.device)
     probabilities = torch.softmax(scaled, dim=-1)
-    chosen, settled = _draw(*_head(scaled), probabilities, draws)
-    # A row's result is the same whichever way it was found, so a row may take its own way.
-    if further := [row for row, found in enumerate(settled.tolist()) if not found]:
-        everything = torch.sort(scaled[further], dim=-1, descending=True, stable=True).indices
-        sure = torch.full((len(further), 1), scaled.shape[-1], device=scaled.device)
-        chosen[further], _ = _draw(everything, sure, probabilities[further], [draws[row] for row in further])
+    chosen, settled = _draw(*_head(scaled, HEAD), probabilities, draws)
+    # A token is the same whichever way it is found, so each row may go its own way.
+    further = [row for row, found in enumerate(settled.tolist()) if not found]
+    if further and scaled.is_cuda:
+        all_of_them = _head(scaled[further], scaled.shape[-1])
+        chosen[further], _ = _draw(*all_of_them, probabilities[further], [draws[row] for row in further])
+    elif further:
+        for row in further:
+            chosen[row] = _draw_from_all(scaled[row], probabilities[row], draws[row])
     found: list[int] = chosen.tolist()
     return found
 
 
-def _head(scaled: Tensor) -> tuple[Tensor, Tensor]:
-    """The first HEAD tokens of every row in order, (rows, n), and how many of these are surely the first ones, (rows,
-    1): of tokens that equal the last one taken, others may have been left out."""
+def _head(scaled: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The first tokens of every row in order, (rows, n), `most` at most, and how many of these are surely the first
+    ones, (rows, 1): of tokens that equal the last one taken, others may have been left out."""
     vocabulary = scaled.shape[-1]
-    values, tokens = torch.topk(scaled, min(HEAD, vocabulary), dim=-1)
-    if len(tokens[0]) == vocabulary:
-        sure = torch.full((len(scaled), 1), vocabulary, device=scaled.device)
-    else:
-        sure = (values > values[:, -1:]).sum(dim=-1, keepdim=True)
+    values, tokens = torch.topk(scaled, min(most, vocabulary), dim=-1)
+    sure = (values > values[:, -1:]).sum(dim=-1, keepdim=True)
+    if values.shape[-1] == vocabulary:
+        sure.fill_(vocabulary)
     # By id first, then by value without changing the order of equals.
     tokens, order = torch.sort(tokens, dim=-1)
     order = torch.sort(values.gather(-1, order), dim=-1, descending=True, stable=True).indices
@@ -78,28 +82,62 @@ def _head(scaled: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _draw(tokens: Tensor, sure: Tensor, probabilities: Tensor, draws: Sequence[Draw]) -> tuple[Tensor, Tensor]:
-    """The token drawn of each row, and whether the first `sure` of its `tokens` were enough to tell, both (rows,).
-
-    Probabilities are counted in whole numbers, whose sums are exact: they do not depend on how many tokens are looked
-    at, on the order of summation, or on the neighbours.
-    """
+    """The token drawn of each row, and whether the first `sure` of its `tokens` were enough to tell, both (rows,)."""
 
     def column(values: list[float] | list[int]) -> Tensor:
         dtype = torch.float64 if isinstance(values[0], float) else torch.int64
         return torch.tensor(values, dtype=dtype, device=tokens.device).view(-1, 1)
 
     vocabulary = probabilities.shape[-1]
-    limit = column([min(draw.sampling.top_k or vocabulary, vocabulary) for draw in draws])
+    limit = column([_limit(draw, vocabulary) for draw in draws])
     top_p = column([float(draw.sampling.top_p) for draw in draws])
     luck = column([uniform(draw.seed, draw.generated) for draw in draws])
     rank = torch.arange(tokens.shape[-1], device=tokens.device)
-    shares = (probabilities.gather(-1, tokens).double().nan_to_num() * ONE).round().long().masked_fill(rank >= limit, 0)
+    shares = _shares(probabilities.gather(-1, tokens)).masked_fill(rank >= limit, 0)
     reached = shares.cumsum(dim=-1)
-    enough = top_p * torch.where(limit < vocabulary, reached[:, -1:], ONE)
+    enough = (top_p * torch.where(limit < vocabulary, reached[:, -1:], ONE)).clamp(min=1)
     surely = (shares * (rank < sure)).sum(dim=-1, keepdim=True)
-    settled = (limit <= sure) | ((limit == vocabulary) & (sure > 0) & (surely >= enough))
-    kept = (reached - shares < enough) | (rank == 0)
-    mass = (shares * kept).sum(dim=-1, keepdim=True)
+    settled = (limit <= sure) | ((limit == vocabulary) & (surely >= enough)) | (reached[:, -1:] == 0)
+    mass = (shares * (reached - shares < enough)).sum(dim=-1, keepdim=True)
     # Luck just below 1 times the mass can round to all of it.
     place = (reached <= (luck * mass).long().minimum(mass - 1)).sum(dim=-1, keepdim=True)
     return tokens.gather(-1, place)[:, 0], settled[:, 0]
+
+
+def _draw_from_all(scaled: Tensor, probabilities: Tensor, draw: Draw) -> int:
+    """What `_draw` finds with a row's whole vocabulary in order, several times faster on a CPU: the tokens are put into
+    bins of falling likelihood, and only the bins in which something is decided are put in order."""
+    bins = ((scaled.max() - scaled) * BINS_PER_NAT).clamp(max=BINS - 1).long()
+    shares = _shares(probabilities)
+    reached = torch.bincount(bins, weights=shares.double(), minlength=BINS).long().cumsum(0)
+
+    def inside(place: int) -> tuple[Tensor, Tensor]:
+        """A bin's tokens in order, and the sum of all shares up to and with each of them."""
+        tokens = (bins == place).nonzero()[:, 0]
+        tokens = tokens[torch.sort(scaled[tokens], descending=True, stable=True).indices]
+        return tokens, shares[tokens].cumsum(0) + (reached[place - 1] if place else 0)
+
+    total, limit = ONE, _limit(draw, len(scaled))
+    if limit < len(scaled):
+        counted = torch.bincount(bins, minlength=BINS).cumsum(0)
+        place = int((counted < limit).sum())
+        _, sums = inside(place)
+        total = int(sums[limit - 1 - (int(counted[place - 1]) if place else 0)])
+    enough = max(math.ceil(draw.sampling.top_p * total), 1)
+    mass = int(reached[-1])
+    if mass >= enough:
+        _, sums = inside(int((reached < enough).sum()))
+        mass = int(sums[int((sums < enough).sum())])
+    target = min(int(uniform(draw.seed, draw.generated) * mass), mass - 1)
+    tokens, sums = inside(int((reached <= target).sum()))
+    return int(tokens[int((sums <= target).sum())])
+
+
+def _limit(draw: Draw, vocabulary: int) -> int:
+    return min(draw.sampling.top_k or vocabulary, vocabulary)
+
+
+def _shares(probabilities: Tensor) -> Tensor:
+    """Probabilities in whole numbers, whose sums are exact: they do not depend on how many tokens are looked at, on the
+    order of summation, or on the neighbours."""
+    return (probabilities.double().nan_to_num() * ONE).round().long()

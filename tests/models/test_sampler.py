@@ -110,7 +110,7 @@ WIDE_ROW = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=150)  # the machine may be busy
+@settings(deadline=None, max_examples=80)  # the machine may be busy
 @given(st.sampled_from([HEAD - 1, HEAD, HEAD + 1, 700, 3000]), st.lists(WIDE_ROW, min_size=1, max_size=8), SEEDS)
 def test_looking_at_the_likeliest_only_draws_what_a_full_sort_draws_whoever_the_neighbours_are(
     vocabulary: int, rows: list[tuple[float, float, Sampling, int]], seed: int
@@ -244,13 +244,13 @@ def test_a_large_vocabulary_is_drawn_from_as_the_probabilities_say(top_p: float)
     sampling = Sampling(top_p=top_p, min_tokens=0)
     expected = nucleus(logits, sampling, 0, top_p)
     assert (len(expected) < HEAD) == (top_p < 0.9)
-    found = counts(logits, sampling, generated=0)
-    assert sum(found[token] for token in expected) == 20_000
+    found = counts(logits, sampling, 0, draws=6000)
+    assert sum(found[token] for token in expected) == 6000
     # Few draws of single rare tokens: tens of neighbours in the order together.
     tokens = list(expected)
     groups = [tokens[start : start + 20] for start in range(0, len(tokens), 20)]
     observed = [sum(found[token] for token in group) for group in groups]
-    assert chisquare(observed, [20_000 * sum(expected[token] for token in group) for group in groups]).pvalue > 0.001
+    assert chisquare(observed, [6000 * sum(expected[token] for token in group) for group in groups]).pvalue > 0.001
 
 
 @pytest.mark.parametrize("generated", [0, 8, 9])
