@@ -14,6 +14,8 @@ class Sampling:
     top_k: int = 0
     max_tokens: int = 100  # generated tokens at most
     min_tokens: int = 1  # the end of the text is not drawn before
+    repetition_penalty: float = 1.0  # above 1 makes what the text holds already less likely
+    bad_words: tuple[str, ...] = ()  # whose tokens may not be completed, at the start of a text or after a space
 
 
 # What the original notebook sampled with; its lengths count the prompt's <|endoftext|>, ours do not.

@@ -127,7 +127,8 @@ def decode(body: bytes) -> Message:
     try:
         make = KINDS[fields.pop("type")]
         if make is Generate:
-            fields["sampling"] = Sampling(**fields["sampling"])
+            said = fields["sampling"]
+            fields["sampling"] = Sampling(**{**said, "bad_words": tuple(said["bad_words"])})
         elif make is Score:
             fields["items"] = [Item(**item) for item in fields["items"]]
         return make(**fields)

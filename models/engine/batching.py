@@ -29,9 +29,14 @@ class Row:
     voice: Voice
     sampling: Sampling
     prompt: str
+    before: list[int]  # the tokens of the prompt
     cut: int
     last: int
+    bad_words: list[list[int]]
     tokens: list[int] = field(default_factory=list)
+
+    def draw(self) -> Draw:
+        return Draw(self.sampling, self.request.seed, len(self.tokens), [*self.before, *self.tokens], self.bad_words)
 
     def done(self, finished: bool) -> Done:
         # A byte-level model can stop inside a character, or write bytes that are none; neither is shown.
@@ -63,6 +68,8 @@ class Batch:
         text = voice.tokens(request.prompt)
         message = None if request.message is None else voice.tokens(request.message)
         prompt, cut = prompt_tokens(text, self.marks, n_positions - most, message=message)
+        words = [word for word in sampling.bad_words if voice.tokens(word)]
+        bad_words = [voice.tokens(form) for word in words for form in (word, f" {word}")]
         # The cut can fall inside a character; what is left of it is not shown.
         shown = voice.tokenizer.decode(text[cut:]).lstrip("\ufffd") if cut else without_marks(request.prompt)
         index = self.rows.index(None)
@@ -76,7 +83,7 @@ class Batch:
             except BaseException:
                 self._free(index)  # or what was half read would stand before the next request's text
                 raise
-        self.rows[index] = Row(request, voice, sampling, shown, cut, prompt[-1])
+        self.rows[index] = Row(request, voice, sampling, shown, text[cut:], cut, prompt[-1], bad_words)
 
     def leave(self, request_id: int) -> None:
         """Forgets a request that is no longer wanted."""
@@ -92,7 +99,7 @@ class Batch:
         hidden = self.model(ids, positions, self.cache.step(), self.low_rank)
         logits = self.model.logits(hidden, self.low_rank)[:, 0]
         idle = Draw(Sampling(top_k=1), 0, 0)  # the least work
-        draws = [Draw(row.sampling, row.request.seed, len(row.tokens)) if row else idle for row in self.rows]
+        draws = [row.draw() if row else idle for row in self.rows]
         finished = []
         for index, token in enumerate(draw_tokens(logits, draws, self.marks)):
             row = self.rows[index]

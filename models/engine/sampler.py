@@ -39,6 +39,8 @@ class Draw:
     sampling: Sampling
     seed: int
     generated: int  # tokens drawn so far; also the counter of the random stream
+    text: Sequence[int] = ()  # the request's own text so far, its prompt and what was drawn, without marks
+    bad_words: Sequence[Sequence[int]] = ()  # the tokens of each
 
 
 def draw_tokens(logits: Tensor, draws: Sequence[Draw], marks: Marks) -> list[int]:
@@ -49,6 +51,8 @@ def draw_tokens(logits: Tensor, draws: Sequence[Draw], marks: Marks) -> list[int
     The reply mark is never drawn: whether a text is a reply is settled before it begins.
     """
     logits = logits.float()
+    _penalise_repetition(logits, draws)
+    _forbid_bad_words(logits, draws)
     too_early = [row for row, draw in enumerate(draws) if draw.generated < draw.sampling.min_tokens]
     logits[too_early, marks.end] = -torch.inf
     logits[:, marks.reply] = -torch.inf
@@ -65,6 +69,35 @@ def draw_tokens(logits: Tensor, draws: Sequence[Draw], marks: Marks) -> list[int
             chosen[row] = _draw_from_all(scaled[row], probabilities[row], draws[row])
     found: list[int] = chosen.tolist()
     return found
+
+
+def _penalise_repetition(logits: Tensor, draws: Sequence[Draw]) -> None:
+    """Makes the tokens that a row's text holds already less likely, each once however often it stands there (Keskar et
+    al. 2019, "CTRL"); a logit below zero is multiplied where one above is divided, as transformers does it."""
+    rows: list[int] = []
+    tokens: list[int] = []
+    penalties: list[float] = []
+    for row, draw in enumerate(draws):
+        if draw.sampling.repetition_penalty != 1.0:
+            held = set(draw.text)
+            rows += [row] * len(held)
+            tokens += held
+            penalties += [draw.sampling.repetition_penalty] * len(held)
+    if rows:
+        found, penalty = logits[rows, tokens], torch.tensor(penalties, device=logits.device)
+        logits[rows, tokens] = torch.where(found < 0, found * penalty, found / penalty)
+
+
+def _forbid_bad_words(logits: Tensor, draws: Sequence[Draw]) -> None:
+    """Rules out every token that would complete a bad word."""
+    rows, tokens = [], []
+    for row, draw in enumerate(draws):
+        for *before, last in draw.bad_words:
+            if not before or list(draw.text[-len(before) :]) == before:
+                rows.append(row)
+                tokens.append(last)
+    if rows:
+        logits[rows, tokens] = -torch.inf
 
 
 def _head(scaled: Tensor, most: int) -> tuple[Tensor, Tensor]:

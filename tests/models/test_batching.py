@@ -2,7 +2,8 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from itertools import count
+from dataclasses import replace
+from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -69,11 +70,13 @@ def recomputed(held: Voices, request: Generate, room: int) -> tuple[list[int], b
     """The tokens of a request by the book: the whole sequence is read anew for every token, without a cache."""
     voice = voice_of(held, request)
     message = None if request.message is None else voice.tokens(request.message)
-    tokens, _ = prompt_tokens(voice.tokens(request.prompt), voice.marks, room, message=message)
+    prompt = voice.tokens(request.prompt)
+    tokens, cut = prompt_tokens(prompt, voice.marks, room, message=message)
+    bad_words = [voice.tokens(space + word) for word in request.sampling.bad_words for space in ("", " ")]
     made: list[int] = []
     while len(made) < request.sampling.max_tokens:
         hidden = voice.model(torch.tensor([tokens + made]), low_rank=voice.low_rank)
-        draw = Draw(request.sampling, request.seed, len(made))
+        draw = Draw(request.sampling, request.seed, len(made), prompt[cut:] + made, bad_words)
         (token,) = draw_tokens(voice.model.logits(hidden, voice.low_rank)[:, -1], [draw], voice.marks)
         if token == voice.marks.end:
             return made, True
@@ -83,7 +86,15 @@ def recomputed(held: Voices, request: Generate, room: int) -> tuple[list[int], b
 
 @pytest.mark.parametrize("adapted", [False, True])
 @pytest.mark.parametrize("prompt", ["", "t", "the kettle sings and my moth counts buttons"])
-@pytest.mark.parametrize("sampling", [GREEDY, Sampling(max_tokens=40), Sampling(1.3, 1.0, 20, 30, 12)])
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        GREEDY,
+        Sampling(max_tokens=40),
+        Sampling(1.3, 1.0, 20, 30, 12),
+        Sampling(repetition_penalty=1.3, bad_words=("the kettle", "moth", "umbrella")),
+    ],
+)
 def test_a_cache_gives_the_tokens_that_reading_everything_anew_gives(
     sampling: Sampling, prompt: str, adapted: bool, tiny: Path, held: Voices, tmp_path: Path
 ) -> None:
@@ -105,6 +116,26 @@ def test_a_reply_goes_on_from_its_message(message: str, prompt: str, tiny: Path,
     assert (done.prompt, done.tokens) == (prompt, len(tokens))
     assert done.text == voice_of(held, request).tokenizer.decode(tokens).replace("\ufffd", "")
     assert done.text != alone(held, ask(tiny, prompt=prompt, max_tokens=30)).text
+
+
+def test_a_bad_word_is_not_written_and_a_penalty_makes_more_different_tokens(tiny: Path, held: Voices) -> None:
+    request = ask(tiny, prompt="the kettle sings", seed=2, max_tokens=30, min_tokens=30, top_k=3)
+    voice = voice_of(held, request)
+
+    def made(**said: object) -> list[int]:
+        running = Running()
+        running.join(replace(request, sampling=replace(request.sampling, **said)), voice)
+        row = running.batches[0].rows[0]
+        assert row is not None
+        together(running)
+        return row.tokens
+
+    free = made()
+    # Two neighbouring tokens of what it wrote that are a word, which means that the word has these tokens.
+    pair = next(pair for pair in pairwise(free) if voice.tokens(voice.tokenizer.decode(pair)) == list(pair))
+    assert pair not in set(pairwise(made(bad_words=(voice.tokenizer.decode(pair),))))
+    assert made(bad_words=("", "\x1e")) == free
+    assert len(set(made(repetition_penalty=5.0))) > len(set(free))
 
 
 def test_marks_in_what_somebody_gave_are_left_out(tiny: Path, held: Voices) -> None:

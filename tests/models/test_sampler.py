@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import Tensor
-from transformers import LogitsProcessorList, MinLengthLogitsProcessor, TopKLogitsWarper, TopPLogitsWarper
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    MinLengthLogitsProcessor,
+    NoBadWordsLogitsProcessor,
+    RepetitionPenaltyLogitsProcessor,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
 from models.engine.sampler import HEAD, MASK, ONE, Draw, draw_tokens, mix, uniform
 from models.prompt import Marks
@@ -215,6 +223,27 @@ def test_luck_is_spread_evenly_over_neighbouring_seeds_and_counters_and_in_pairs
                 pairs[int(one * 10) * 10 + int(next_one * 10)] += 1
     assert chisquare(cells).pvalue > 0.001
     assert chisquare(pairs).pvalue > 0.001
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(
+    st.lists(st.floats(-8, 8, width=16), min_size=9, max_size=9),
+    st.lists(st.integers(1, 8), max_size=12),
+    st.floats(0.5, 3.0),
+    st.lists(st.lists(st.integers(1, 8), min_size=1, max_size=3), max_size=4),
+    SEEDS,
+)
+def test_penalties_and_bad_words_are_those_of_transformers(
+    logits: list[float], text: list[int], penalty: float, bad_words: list[list[int]], seed: int
+) -> None:
+    steps: list[LogitsProcessor] = [RepetitionPenaltyLogitsProcessor(penalty)] if text else []
+    if bad_words:
+        steps.append(NoBadWordsLogitsProcessor(bad_words))
+    expected = LogitsProcessorList(steps)(torch.tensor([text], dtype=torch.long), torch.tensor([logits]))
+    plain, strict = Sampling(top_p=1.0), Sampling(top_p=1.0, repetition_penalty=penalty)
+    assert drawn_of(torch.tensor([logits] * 2), [Draw(strict, seed, 1, text, bad_words), Draw(plain, seed, 1)]) == (
+        drawn_of(torch.cat([expected, torch.tensor([logits])]), [Draw(plain, seed, 1)] * 2)
+    )
 
 
 def counts(logits: list[float], sampling: Sampling, generated: int, draws: int = 20_000) -> list[int]:

@@ -22,6 +22,7 @@ VALUES = {
     "bool": st.booleans(),
     "float": NUMBERS,
     "float | None": st.none() | NUMBERS,
+    "tuple[str, ...]": st.lists(st.text()).map(tuple),
     "list[int]": st.lists(st.integers()),
     "list[float]": st.lists(NUMBERS),
     "list[Item]": st.lists(st.builds(Item, st.text(), st.none() | st.text())),
@@ -55,6 +56,7 @@ def test_every_message_comes_out_as_it_went_in(message: Message) -> None:
         b'{"type": "Cancel", "id": 3, "why": "no"}',
         json.dumps({"type": "Generate", **asdict(GENERATE), "sampling": {"warmth": 3}}).encode(),
         json.dumps({"type": "Generate", **asdict(GENERATE), "sampling": None}).encode(),
+        json.dumps({"type": "Generate", **asdict(GENERATE), "sampling": {"bad_words": 3}}).encode(),
     ],
 )
 def test_what_is_no_message_is_a_value_error(body: bytes) -> None:
