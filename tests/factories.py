@@ -97,15 +97,22 @@ def random_weights(shape: Shape, seed: int = 0, loud: float = 5.0) -> dict[str, 
 
 
 def make_adapter(
-    folder: Path, base: Path, seed: int = 0, rank: int = 4, alpha: float = 8.0, strength: float = 0.3, **said: Any
+    folder: Path,
+    base: Path,
+    seed: int = 0,
+    rank: int = 4,
+    alpha: float = 8.0,
+    strength: float = 0.3,
+    embedding: bool = True,
+    **said: Any,
 ) -> Path:
-    """Writes a random adapter of every projection and of the token embedding of `base` as a checkpoint; `said` goes
-    into checkpoint.json."""
+    """Writes a random adapter of every projection and, unless said otherwise, of the token embedding of `base` as a
+    checkpoint; `said` goes into checkpoint.json."""
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
     for name, module in GPT2(GPT2Config.read(base)).named_modules():
-        if isinstance(module, Projection | nn.Embedding) and name != "wpe":
+        if isinstance(module, Projection | nn.Embedding) and name != "wpe" and (embedding or name != "wte"):
             n_in, n_out = module.weight.shape
             tensors[f"{name}.lora_A"] = torch.randn(n_in, rank, generator=generator) / n_in**0.5
             tensors[f"{name}.lora_B"] = torch.randn(rank, n_out, generator=generator) * strength

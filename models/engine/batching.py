@@ -1,7 +1,8 @@
 """Continuous batching: requests join and leave a running batch at token borders, whatever their persona.
 
-A batch always computes the same number of rows, in use or not: matrix products of one fixed shape give a row the
-same bits whoever its neighbours are, so the same seed gives the same text alone or in any batch.
+A batch always computes the same number of rows, in use or not, and adapters in slices of one width: matrix products of
+one fixed shape give a row the same bits whoever its neighbours are, so the same seed gives the same text alone or in
+any batch.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.engine.cache import Cache
+from models.engine.gpt2 import LowRank
 from models.engine.sampler import Draw, draw_tokens
 from models.engine.voices import Voice
 from models.prompt import prompt_tokens, without_marks
@@ -19,6 +21,7 @@ from models.sampling import Sampling
 from models.wire import Done, Generate
 
 ROWS = 8  # rows of every decoding step
+SLICE = 16  # of an adapter's rank
 
 
 @dataclass
@@ -44,21 +47,64 @@ class Row:
         return Done(self.request.id, self.prompt, text, len(self.tokens), finished, self.cut)
 
 
+class Adapters:
+    """The adapters of a batch's rows, of whatever ranks: slices of each weight's pair, (slices, ROWS, in, SLICE) and
+    (slices, ROWS, SLICE, out), zero where a row has none or a smaller one.
+
+    Zeros may change the bits of a product that they widen, but a slice of zeros only adds nothing to what is there.
+    """
+
+    def __init__(self) -> None:
+        self._stacks: dict[str, tuple[Tensor, Tensor]] = {}
+        self._counts: list[dict[str, int]] = [{} for _ in range(ROWS)]  # the slices of each row's own
+        self.low_rank: LowRank = {}  # as many slices as the widest row has now
+
+    def put(self, row: int, low_rank: LowRank) -> None:
+        """Gives a row its adapter; it must have left the one before."""
+        counts = {name: -(-a.shape[1] // SLICE) for name, (a, _) in low_rank.items()}
+        for name, count in counts.items():
+            self._reserve(name, count, *low_rank[name])
+        for name, (stacked_a, stacked_b) in self._stacks.items():
+            stacked_a[:, row] = 0.0
+            stacked_b[:, row] = 0.0
+            if name in low_rank:
+                whole_a, whole_b = low_rank[name]
+                for part, (a, b) in enumerate(zip(whole_a.split(SLICE, 1), whole_b.split(SLICE), strict=True)):
+                    stacked_a[part, row, :, : len(b)] = a
+                    stacked_b[part, row, : len(b)] = b
+        self._counts[row] = counts
+        self._narrow()
+
+    def leave(self, row: int) -> None:
+        self._counts[row] = {}
+        self._narrow()
+
+    def _reserve(self, name: str, count: int, a: Tensor, b: Tensor) -> None:
+        more = count - (len(self._stacks[name][0]) if name in self._stacks else 0)
+        if more > 0:
+            fresh = a.new_zeros(more, ROWS, len(a), SLICE), b.new_zeros(more, ROWS, SLICE, b.shape[1])
+            if name in self._stacks:
+                fresh = torch.cat([self._stacks[name][0], fresh[0]]), torch.cat([self._stacks[name][1], fresh[1]])
+            self._stacks[name] = fresh
+
+    def _narrow(self) -> None:
+        widest = {name: max(counts.get(name, 0) for counts in self._counts) for name in self._stacks}
+        self.low_rank = {name: (a[: widest[name]], b[: widest[name]]) for name, (a, b) in self._stacks.items()}
+
+
 class Batch:
-    """Up to ROWS requests of one model; their adapters are stacked (rows, in, rank), zero where a row has none."""
+    """Up to ROWS requests of one model, with whatever adapters."""
 
     def __init__(self, voice: Voice) -> None:
-        self.model, self.shapes, self.marks = voice.model, voice.shapes, voice.marks
+        self.model, self.marks = voice.model, voice.marks
         weight = self.model.wte.weight
         self.rows: list[Row | None] = [None] * ROWS
         self.cache = Cache(self.model.config, ROWS, weight.device, weight.dtype)
-        self.low_rank: dict[str, tuple[Tensor, Tensor]] = {
-            name: (a.new_zeros(ROWS, *a.shape), b.new_zeros(ROWS, *b.shape)) for name, (a, b) in voice.low_rank.items()
-        }
+        self.adapters = Adapters()
 
     def fits(self, voice: Voice) -> bool:
         """Whether a request of this voice can join now."""
-        return self.model is voice.model and self.shapes == voice.shapes and None in self.rows
+        return self.model is voice.model and None in self.rows
 
     def join(self, request: Generate, voice: Voice) -> None:
         """Reads the prompt, all but its last token, into a free row."""
@@ -73,16 +119,14 @@ class Batch:
         # The cut can fall inside a character; what is left of it is not shown.
         shown = voice.tokenizer.decode(text[cut:]).lstrip("\ufffd") if cut else without_marks(request.prompt)
         index = self.rows.index(None)
-        for name, (a, b) in voice.low_rank.items():
-            self.low_rank[name][0][index] = a
-            self.low_rank[name][1][index] = b
-        if len(prompt) > 1:
-            try:
+        try:
+            self.adapters.put(index, voice.low_rank)
+            if len(prompt) > 1:
                 ids = torch.tensor([prompt[:-1]], device=self.cache.rows.device)
                 self.model(ids, attend=self.cache.prefill(index, len(prompt) - 1), low_rank=voice.low_rank)
-            except BaseException:
-                self._free(index)  # or what was half read would stand before the next request's text
-                raise
+        except BaseException:
+            self._free(index)  # or what was half read would stand before the next request's text
+            raise
         self.rows[index] = Row(request, voice, sampling, shown, text[cut:], cut, prompt[-1], bad_words)
 
     def leave(self, request_id: int) -> None:
@@ -96,8 +140,8 @@ class Batch:
         device = self.cache.rows.device
         ids = torch.tensor([[row.last if row else self.marks.end] for row in self.rows], device=device)
         positions = torch.tensor(self.cache.lengths, device=device)[:, None]
-        hidden = self.model(ids, positions, self.cache.step(), self.low_rank)
-        logits = self.model.logits(hidden, self.low_rank)[:, 0]
+        hidden = self.model(ids, positions, self.cache.step(), self.adapters.low_rank)
+        logits = self.model.logits(hidden, self.adapters.low_rank)[:, 0]
         idle = Draw(Sampling(top_k=1), 0, 0)  # the least work
         draws = [row.draw() if row else idle for row in self.rows]
         finished = []
@@ -116,6 +160,7 @@ class Batch:
 
     def _free(self, index: int) -> None:
         self.rows[index] = None
+        self.adapters.leave(index)
         self.cache.free(index)
 
     @property

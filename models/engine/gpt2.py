@@ -8,7 +8,7 @@ ours load there; tests compare the two.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 # Low-rank differences by the name of the weight they add to, e.g. "h.0.attn.c_attn": A is (in, rank) or
 # (batch, in, rank) and B is (rank, out) or (batch, rank, out); the batched form gives each row a persona of its own.
+# With one dimension more in front, they are slices of the rank, whose products are added one after the other.
 # That of "wte", (vocabulary, rank) and (rank, width), counts where tokens are read and where they are predicted.
 LowRank = Mapping[str, tuple[Tensor, Tensor]]
 
@@ -79,6 +80,12 @@ class GPT2Config:
             raise ValueError(f"{folder / 'config.json'} does not say {error}") from error
 
 
+def slices(pair: tuple[Tensor, Tensor]) -> Iterable[tuple[Tensor, Tensor]]:
+    """The pairs whose products are added one after the other."""
+    a, b = pair
+    return zip(a, b, strict=True) if a.ndim == 4 else [pair]
+
+
 def causal(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Every position sees itself and what stands before it."""
     return F.scaled_dot_product_attention(query, key, value, is_causal=True)
@@ -97,8 +104,8 @@ class Projection(nn.Module):
         """(batch, time, in) -> (batch, time, out)."""
         y = F.linear(x, self.weight.t(), self.bias)
         if low_rank is not None and (pair := low_rank.get(self.name)) is not None:
-            a, b = pair
-            y = y + (x @ a.to(x.dtype)) @ b.to(x.dtype)
+            for a, b in slices(pair):
+                y = y + (x @ a.to(x.dtype)) @ b.to(x.dtype)
         return y
 
 
@@ -171,11 +178,12 @@ class GPT2(nn.Module):
             positions = torch.arange(ids.shape[1], device=ids.device)
         x = self.wte(ids) + self.wpe(positions)
         if low_rank is not None and (pair := low_rank.get(EMBEDDING)) is not None:
-            a, b = (part.to(x.dtype) for part in pair)
-            # The rows of A that the ids name: one table for all, or one each. Not `a[ids]`, whose gradient adds up in
-            # whatever order the threads come.
-            rows = F.embedding(ids, a) if a.ndim == 2 else a[torch.arange(len(ids), device=ids.device)[:, None], ids]
-            x = x + rows @ b
+            row = torch.arange(len(ids), device=ids.device)[:, None]
+            for a, b in slices(pair):
+                # The rows of A that the ids name: one table for all, or one each. Not `a[ids]`, whose gradient adds up
+                # in whatever order the threads come.
+                found = F.embedding(ids, a.to(x.dtype)) if a.ndim == 2 else a[row, ids].to(x.dtype)
+                x = x + found @ b.to(x.dtype)
         x = self.drop(x)
         for block in self.h:
             x = block(x, attend, low_rank)
@@ -187,8 +195,8 @@ class GPT2(nn.Module):
         head is the token embedding, as in GPT-2."""
         found = F.linear(hidden, self.wte.weight.to(hidden.dtype))
         if low_rank is not None and (pair := low_rank.get(EMBEDDING)) is not None:
-            a, b = (part.to(found.dtype) for part in pair)
-            found = found + (hidden @ b.mT) @ a.mT
+            for a, b in slices(pair):
+                found = found + (hidden @ b.to(found.dtype).mT) @ a.to(found.dtype).mT
         return found
 
     def initialise(self, generator: torch.Generator) -> GPT2:

@@ -45,11 +45,6 @@ class Voice:
     low_rank: dict[str, tuple[Tensor, Tensor]]
     bytes: int
 
-    @property
-    def shapes(self) -> dict[str, tuple[torch.Size, torch.Size]]:
-        """Voices of one model and equal shapes can speak in one batch."""
-        return {name: (a.shape, b.shape) for name, (a, b) in self.low_rank.items()}
-
     def tokens(self, text: str) -> list[int]:
         """The tokens of what somebody wrote."""
         ids: list[int] = self.tokenizer.encode(without_marks(text)).ids

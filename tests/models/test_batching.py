@@ -98,7 +98,7 @@ def recomputed(held: Voices, request: Generate, room: int) -> tuple[list[int], b
 def test_a_cache_gives_the_tokens_that_reading_everything_anew_gives(
     sampling: Sampling, prompt: str, adapted: bool, tiny: Path, held: Voices, tmp_path: Path
 ) -> None:
-    checkpoint = make_adapter(tmp_path, tiny) if adapted else None
+    checkpoint = make_adapter(tmp_path, tiny, rank=20) if adapted else None
     for seed in range(3):
         request = ask(tiny, checkpoint, prompt, seed, sampling=Sampling(**{**vars(sampling), "max_tokens": 30}))
         tokens, finished = recomputed(held, request, room=64 - 30)
@@ -239,10 +239,13 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def crowd(wide: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Generate]:
-    """21 requests: five adapters and the bare base in turn, prompts from none to more than one stride of the cache,
-    some of them of replies."""
+    """21 requests: five adapters of several ranks, one without the embedding, and the bare base in turn, prompts from
+    none to more than one stride of the cache, some of them of replies."""
     folder = tmp_path_factory.mktemp("adapters")
-    adapters = [make_adapter(folder / str(n), wide, seed=n, rank=8, strength=0.05) for n in range(5)]
+    adapters = [
+        make_adapter(folder / str(n), wide, seed=n, rank=rank, strength=0.05 * (8 / rank) ** 0.5, embedding=n != 3)
+        for n, rank in enumerate((16, 48, 8, 16, 20))
+    ]
     texts = sentences(200, seed=6)
     crowd = []
     for id in range(21):
@@ -305,9 +308,12 @@ def row_bits(running: Running, id: int) -> Tensor:
     raise AssertionError("it is not running")
 
 
-def test_not_one_bit_of_a_row_depends_on_its_place_or_its_neighbours(crowd: list[Generate], held: Voices) -> None:
+@pytest.mark.parametrize("like", [0, 1, 3, 4, 5])  # ranks 16, 48, 16 without the embedding, 20, and no adapter
+def test_not_one_bit_of_a_row_depends_on_its_place_or_its_neighbours(
+    like: int, crowd: list[Generate], held: Voices
+) -> None:
     asked = Generate(
-        500, crowd[0].base, crowd[0].checkpoint, "rain walks over", 9, Sampling(max_tokens=50, min_tokens=50)
+        500, crowd[like].base, crowd[like].checkpoint, "rain walks over", 9, Sampling(max_tokens=50, min_tokens=50)
     )
     running = Running()
     running.join(asked, voice_of(held, asked))
@@ -316,12 +322,20 @@ def test_not_one_bit_of_a_row_depends_on_its_place_or_its_neighbours(crowd: list
     expected = row_bits(running, 500)
     # Others of every adapter come first, the longest with hundreds of positions, so the row is not the first one.
     company = Running()
-    for request in [*crowd[1:6], ask(Path(asked.base), Path(str(asked.checkpoint)), " ".join(sentences(90)), id=99)]:
+    for request in [*crowd[2:6], ask(Path(asked.base), None, " ".join(sentences(90)), id=99, max_tokens=40), crowd[0]]:
         company.join(request, voice_of(held, request))
     company.step()
+    company.leave(0)
     company.join(asked, voice_of(held, asked))
-    assert company.batches[0].rows.index(next(r for r in company.batches[0].rows if r and r.request.id == 500)) > 2
-    for _ in range(12):
+    (batch,) = company.batches
+    place = [row.request.id if row else None for row in batch.rows].index(500)
+    assert place > 2
+    for step in range(12):
+        if step == 4:  # the widest adapter of all comes, and goes
+            company.join(replace(crowd[1], id=98), voice_of(held, crowd[1]))
+            assert company.batches == [batch]
+        if step == 8:
+            company.leave(98)
         company.step()
     assert torch.equal(row_bits(company, 500), expected)
 
@@ -337,8 +351,11 @@ def test_more_requests_than_rows_make_a_further_batch_and_leave_none_behind(tiny
     assert not running
 
 
-def test_an_adapter_gone_mad_spoils_no_text_but_its_own(tiny: Path, held: Voices, tmp_path: Path) -> None:
-    mad = make_adapter(tmp_path / "mad", tiny, strength=float("nan"))
+@pytest.mark.parametrize("adapted", [False, True])
+def test_an_adapter_gone_mad_spoils_no_text_but_its_own(
+    adapted: bool, tiny: Path, held: Voices, tmp_path: Path
+) -> None:
+    mad = make_adapter(tmp_path / "mad", tiny, rank=20, strength=float("nan"))
     sane = make_adapter(tmp_path / "sane", tiny, seed=5)
     running = Running()
     first, broken = ask(tiny, sane, "tea", id=1, max_tokens=30, min_tokens=30), ask(tiny, mad, "rain on tin", id=2)
@@ -347,7 +364,8 @@ def test_an_adapter_gone_mad_spoils_no_text_but_its_own(tiny: Path, held: Voices
     for _ in range(10):
         running.step()
     running.leave(2)
-    later = ask(tiny, sane, "", seed=3, id=3, max_tokens=25, min_tokens=25)  # takes the row that was left
+    # Takes the row that was left.
+    later = ask(tiny, sane if adapted else None, "", seed=3, id=3, max_tokens=25, min_tokens=25)
     running.join(later, voice_of(held, later))
     assert {done.id: done for done in together(running)} == {1: alone(held, first), 3: alone(held, later)}
 
