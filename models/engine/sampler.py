@@ -104,10 +104,11 @@ def _head(scaled: Tensor, most: int) -> tuple[Tensor, Tensor]:
     """The first tokens of every row in order, (rows, n), `most` at most, and how many of these are surely the first
     ones, (rows, 1): of tokens that equal the last one taken, others may have been left out."""
     vocabulary = scaled.shape[-1]
-    values, tokens = torch.topk(scaled, min(most, vocabulary), dim=-1)
+    if most >= vocabulary:
+        tokens = torch.sort(scaled, dim=-1, descending=True, stable=True).indices
+        return tokens, torch.full((len(scaled), 1), vocabulary, device=scaled.device)
+    values, tokens = torch.topk(scaled, most, dim=-1)
     sure = (values > values[:, -1:]).sum(dim=-1, keepdim=True)
-    if values.shape[-1] == vocabulary:
-        sure.fill_(vocabulary)
     # By id first, then by value without changing the order of equals.
     tokens, order = torch.sort(tokens, dim=-1)
     order = torch.sort(values.gather(-1, order), dim=-1, descending=True, stable=True).indices

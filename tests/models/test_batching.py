@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.engine.batching import ROWS, Running
+from models.engine.batching import ROWS, Row, Running
 from models.engine.cache import Cache
 from models.engine.sampler import Draw, draw_tokens
 from models.engine.voices import Voice, Voices
@@ -55,6 +55,15 @@ def ask(
 
 def voice_of(held: Voices, request: Generate) -> Voice:
     return held.get(request.base, request.checkpoint)
+
+
+def tokens_alone(held: Voices, request: Generate) -> list[int]:
+    running = Running()
+    running.join(request, voice_of(held, request))
+    row = running.batches[0].rows[0]
+    assert row is not None
+    together(running)
+    return row.tokens
 
 
 def alone(held: Voices, request: Generate) -> Done:
@@ -123,12 +132,7 @@ def test_a_bad_word_is_not_written_and_a_penalty_makes_more_different_tokens(tin
     voice = voice_of(held, request)
 
     def made(**said: object) -> list[int]:
-        running = Running()
-        running.join(replace(request, sampling=replace(request.sampling, **said)), voice)
-        row = running.batches[0].rows[0]
-        assert row is not None
-        together(running)
-        return row.tokens
+        return tokens_alone(held, replace(request, sampling=replace(request.sampling, **said)))  # type: ignore[arg-type]
 
     free = made()
     # Two neighbouring tokens of what it wrote that are a word, which means that the word has these tokens.
@@ -297,6 +301,64 @@ def test_the_same_request_gives_the_same_text_alone_and_in_any_company(
             assert mingled(held, crowd, seed) == expected
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def small_crowd(tmp_path_factory: pytest.TempPathFactory) -> list[Generate]:
+    """18 short requests to a base of one layer: adapters of four ranks, one without the embedding, and none."""
+    folder = tmp_path_factory.mktemp("small")
+    base = make_base(folder / "base", Shape(n_layer=1))
+    adapters = [
+        make_adapter(folder / str(rank), base, rank, rank, strength=1.2 / rank**0.5, embedding=rank != 20)
+        for rank in (4, 16, 20, 48)
+    ]
+    samplings = [
+        Sampling(max_tokens=3),
+        Sampling(1.5, 1.0, max_tokens=5, min_tokens=3),
+        Sampling(1.0, 0.9, 12, 4, 4, repetition_penalty=1.4, bad_words=("tea", "the kettle")),
+    ]
+    texts = sentences(18, seed=8)
+    crowd = []
+    for id in range(18):
+        prompt = texts[id][: id % 5 * 9]
+        message = texts[-id] if id % 4 == 3 else None
+        crowd.append(ask(base, [*adapters, None][id % 5], prompt, id, id, message, sampling=samplings[id % 3]))
+    return crowd
+
+
+def step_by_step(held: Voices, crowd: Sequence[Generate], rng: random.Random) -> Iterator[tuple[int, Row, bool]]:
+    """A few requests that come, and are called off, at random times: each with its id, its row, whether it ended."""
+    running = Running()
+    waiting = rng.sample(crowd, rng.randint(2, 4))
+    here: dict[int, Row] = {}
+    while waiting or running:
+        for request in [waiting.pop() for _ in range(min(rng.choice([0, 1, 2, 5]), len(waiting)))]:
+            running.join(request, voice_of(held, request))
+            here |= {row.request.id: row for batch in running.batches for row in batch.rows if row}
+        if here and rng.random() < 0.1:
+            id = rng.choice(list(here))
+            running.leave(id)
+            yield id, here.pop(id), False
+        for done in running.step():
+            assert done.tokens == len(here[done.id].tokens)
+            yield done.id, here.pop(done.id), True
+    assert not here
+
+
+def test_token_ids_are_those_of_the_request_alone_in_a_thousand_interleavings(
+    small_crowd: list[Generate], held: Voices
+) -> None:
+    expected = {request.id: tokens_alone(held, request) for request in small_crowd}
+    assert len(set(map(tuple, expected.values()))) > 12
+    ended = called_off = 0
+    for number in range(1000):
+        for id, row, finished in step_by_step(held, small_crowd, random.Random(number)):
+            whole = expected[id]
+            assert row.tokens == (whole if finished else whole[: len(row.tokens)]), f"interleaving {number}"
+            ended += finished
+            called_off += not finished
+    assert ended > 2000
+    assert called_off > 200
 
 
 def row_bits(running: Running, id: int) -> Tensor:
