@@ -25,6 +25,8 @@ class Generate:
     seed: int
     sampling: Sampling
     message: str | None = None  # what is replied to, "" if it is not known; None: the text is no reply
+    stream: bool = False  # whether Pieces are sent before the end
+    seconds: float | None = None  # after which the request is ended with what it has; None: no limit
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,14 @@ class Alive:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """What a request's text has grown by, in whole characters; Done tells the whole text again, with its last piece."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True)
 class Done:
     """The one good end of a request: the prompt (perhaps cut from the left by `cut_tokens`) and what follows it."""
 
@@ -75,7 +85,7 @@ class Done:
     prompt: str
     text: str
     tokens: int
-    finished: bool  # False when max_tokens ended it
+    finished: bool  # False when max_tokens or its time ended it
     cut_tokens: int
 
 
@@ -90,7 +100,8 @@ class Scored:
 
 @dataclass(frozen=True)
 class Failed:
-    """The one bad end of a request; `kind` is "checkpoint", "base", "memory" or "bug"."""
+    """The one bad end of a request; `kind` is "checkpoint", "base", "memory", "deadline" (its time was over before it
+    had a text) or "bug"."""
 
     id: int
     kind: str
@@ -108,9 +119,9 @@ class Progress:
     eta_seconds: float
 
 
-Message = Generate | Score | Cancel | Ready | Alive | Done | Scored | Failed | Progress
+Message = Generate | Score | Cancel | Ready | Alive | Piece | Done | Scored | Failed | Progress
 KINDS: dict[str, Callable[..., Message]] = {
-    kind.__name__: kind for kind in (Generate, Score, Cancel, Ready, Alive, Done, Scored, Failed, Progress)
+    kind.__name__: kind for kind in (Generate, Score, Cancel, Ready, Alive, Piece, Done, Scored, Failed, Progress)
 }
 
 

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bot.errors import PoolFull
 from bot.pool.child import Child
-from bot.pool.protocol import GenerationFailed, ScoreWish, Wish
-from models.wire import Cancel, Done, Failed, Generate, Ready, Score, Scored
+from bot.pool.protocol import GenerationFailed, Hear, ScoreWish, Wish
+from models.wire import Cancel, Done, Failed, Generate, Piece, Ready, Score, Scored
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ class Waiting:
 
     request: Generate | Score
     answer: asyncio.Future[Done | Scored]
+    hear: Hear | None = None  # who listens while the text grows
+    until: float | None = None  # when its time is over
+    heard: str = field(default="")  # the text so far, as its worker tells it
+    told: int = field(default=0)  # how many characters of it the listener has been given
     attempts: int = field(default=0)  # how often it was handed to a worker
     starts: int = field(default=0)  # how many workers did not start while it waited
 
@@ -64,11 +68,22 @@ class LocalPool:
         self._closed = False
 
     async def generate(self, wish: Wish) -> Done:
-        """Raises PoolFull when too many wait, GenerationFailed when the worker says so or died twice over it."""
+        """Raises PoolFull when too many wait, GenerationFailed when the worker says so, when the wish's time is over
+        before it has a text, or when the worker died twice over it."""
+        return await self._generate(wish, None)
+
+    async def stream(self, wish: Wish, hear: Hear) -> Done:
+        """As `generate`, and `hear` is given the text as it grows: all of it together is the text of the answer."""
+        return await self._generate(wish, hear)
+
+    async def _generate(self, wish: Wish, hear: Hear | None) -> Done:
         checkpoint = str(wish.checkpoint) if wish.checkpoint else None
-        answer = await self._answer(
-            Generate(next(self._ids), str(wish.base), checkpoint, wish.prompt, wish.seed, wish.sampling, wish.message)
+        request = Generate(
+            *(next(self._ids), str(wish.base), checkpoint, wish.prompt, wish.seed, wish.sampling, wish.message),
+            stream=hear is not None,
+            seconds=wish.seconds,
         )
+        answer = await self._answer(request, hear)
         assert isinstance(answer, Done)
         return answer
 
@@ -79,14 +94,19 @@ class LocalPool:
         assert isinstance(answer, Scored)
         return answer
 
-    async def _answer(self, request: Generate | Score) -> Done | Scored:
+    async def _answer(self, request: Generate | Score, hear: Hear | None = None) -> Done | Scored:
         if self._closed:
             raise GenerationFailed("worker", STOPPING)
         if self._queue.qsize() >= self.settings.max_waiting:
             raise PoolFull(waiting=self._queue.qsize())
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_alive())
-        waiting = Waiting(request, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(request, loop.create_future(), hear)
+        clock = None
+        if isinstance(request, Generate) and request.seconds is not None:
+            waiting.until = loop.time() + request.seconds
+            clock = loop.call_at(waiting.until, self._give_up, waiting)
         self._queue.put_nowait(waiting)
         self._wanted.set()
         try:
@@ -94,6 +114,9 @@ class LocalPool:
         except asyncio.CancelledError:
             await self._forget(waiting)
             raise
+        finally:
+            if clock is not None:
+                clock.cancel()
 
     async def close(self) -> None:
         """Ends the worker; whoever still waits is told."""
@@ -146,6 +169,10 @@ class LocalPool:
                     self._ready = True
                     tasks.pop().cancel()  # the watch over its start
                     tasks += [asyncio.create_task(self._watch(child)), asyncio.create_task(self._feed(child))]
+                elif isinstance(message, Piece):
+                    if (waiting := self._flying.get(message.id)) is not None:
+                        waiting.heard += message.text
+                        self._tell(waiting, waiting.heard)
                 elif isinstance(message, Done | Scored | Failed):
                     answered = True
                     self._settle(message)
@@ -175,10 +202,14 @@ class LocalPool:
             await self._room.acquire()
             waiting = await self._next()
             waiting.attempts += 1
+            waiting.heard = ""
             self._flying[waiting.request.id] = waiting
             self._sign = asyncio.get_running_loop().time()
+            request = waiting.request
+            if isinstance(request, Generate) and waiting.until is not None:
+                request = replace(request, seconds=max(0.0, waiting.until - self._sign))
             try:
-                await child.send(waiting.request)
+                await child.send(request)
             except ConnectionError:
                 return  # its death is noticed by whoever listens to it
 
@@ -200,7 +231,19 @@ class LocalPool:
         if isinstance(message, Failed):
             self._fail(waiting, message.kind, message.message)
         elif not waiting.answer.done():
-            waiting.answer.set_result(message)
+            if isinstance(message, Done):
+                self._tell(waiting, message.text)
+            if not waiting.answer.done():
+                waiting.answer.set_result(message)
+
+    def _tell(self, waiting: Waiting, text: str) -> None:
+        """Gives the listener what it has not had: a second worker makes the same text from its beginning."""
+        if waiting.hear is not None and len(text) > waiting.told and not waiting.answer.done():
+            fresh, waiting.told = text[waiting.told :], len(text)
+            try:
+                waiting.hear(fresh)
+            except Exception as error:  # whoever listens is told, the worker and the others go on
+                waiting.answer.set_exception(error)
 
     def _again_or_fail(self, reason: str) -> None:
         """What a dead worker left unanswered goes to the next one, once."""
@@ -234,6 +277,15 @@ class LocalPool:
                 with contextlib.suppress(ConnectionError):
                     await asyncio.shield(self._child.send(Cancel(waiting.request.id)))
             return
+        self._drop(waiting)
+
+    def _give_up(self, waiting: Waiting) -> None:
+        """Its time is over: if a worker has it, that one ends it with what there is."""
+        if waiting.request.id not in self._flying and not waiting.answer.done():
+            self._drop(waiting)
+            self._fail(waiting, "deadline", "its time was over before a worker took it")
+
+    def _drop(self, waiting: Waiting) -> None:
         for other in self._drained():
             if other is not waiting:
                 self._queue.put_nowait(other)

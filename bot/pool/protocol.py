@@ -11,11 +11,12 @@ from models.sampling import Sampling
 from models.wire import Done, Item, Progress, Scored
 
 Tell = Callable[[Progress], None]
+Hear = Callable[[str], None]  # is given what a text has grown by
 
 
 @dataclass(frozen=True)
 class Wish:
-    """One text to generate; the same wish always yields the same text."""
+    """One text to generate; the same wish always yields the same text, or its beginning when its time is over."""
 
     base: Path
     checkpoint: Path | None  # None: the base alone
@@ -23,6 +24,7 @@ class Wish:
     seed: int
     sampling: Sampling
     message: str | None = None  # what is replied to, "" if it is not known; None: the text is no reply
+    seconds: float | None = None  # from asking on, after which it is ended with what it has; None: no limit
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class ScoreWish:
 
 
 class GenerationFailed(Exception):
-    """A wish that the worker could not fulfil; `kind` is "checkpoint", "base", "memory", "bug" or "worker"."""
+    """A wish that the worker could not fulfil; `kind` is "checkpoint", "base", "memory", "deadline", "bug" or
+    "worker"."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -46,6 +49,8 @@ class Pool(Protocol):
     """Generates and scores texts; every wish ends in exactly one answer or one GenerationFailed."""
 
     async def generate(self, wish: Wish) -> Done: ...
+
+    async def stream(self, wish: Wish, hear: Hear) -> Done: ...
 
     async def score(self, wish: ScoreWish) -> Scored: ...
 

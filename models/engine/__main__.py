@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import select
 import socket
 import sys
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 import torch
 
 from models.checkpoint import DamagedCheckpoint
-from models.engine.batching import Running
+from models.engine.batching import Running, too_late
 from models.engine.device import choose_device
 from models.engine.scoring import score
 from models.engine.voices import BaseProblem, Voices
@@ -50,12 +51,12 @@ def serve(inbox: Inbox, bot: socket.socket, voices: Voices) -> None:
                 bot.sendall(encode(answer))
         if inbox.closed:
             return
-        for done in running.step():
-            bot.sendall(encode(done))
+        answers: list[Message] = [*running.step(), *running.pieces(), *running.overdue(time.monotonic())]
         steps += 1
         if time.monotonic() - told > 1.0:
-            bot.sendall(encode(Alive(steps)))
+            answers.append(Alive(steps))
             told = time.monotonic()
+        bot.sendall(b"".join(map(encode, answers)))
 
 
 def take(message: Message, running: Running, voices: Voices) -> Scored | Failed | None:
@@ -64,11 +65,15 @@ def take(message: Message, running: Running, voices: Voices) -> Scored | Failed 
     if isinstance(message, Cancel):
         running.leave(message.id)
     elif isinstance(message, Generate | Score):
+        seconds = message.seconds if isinstance(message, Generate) else None
+        if isinstance(message, Generate) and seconds is not None and seconds <= 0:
+            return too_late(message)
+        until = math.inf if seconds is None else time.monotonic() + seconds
         try:
             voice = voices.get(message.base, message.checkpoint)
             if isinstance(message, Score):
                 return score(message, voice)
-            running.join(message, voice)
+            running.join(message, voice, until)
         except DamagedCheckpoint as error:
             return Failed(message.id, "checkpoint", str(error))
         except BaseProblem as error:

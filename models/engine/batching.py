@@ -7,6 +7,7 @@ any batch.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -18,7 +19,7 @@ from models.engine.sampler import Draw, draw_tokens
 from models.engine.voices import Voice
 from models.prompt import prompt_tokens, without_marks
 from models.sampling import Sampling
-from models.wire import Done, Generate
+from models.wire import Done, Failed, Generate, Piece
 
 ROWS = 8  # rows of every decoding step
 SLICE = 16  # of an adapter's rank
@@ -36,15 +37,29 @@ class Row:
     cut: int
     last: int
     bad_words: list[list[int]]
+    until: float  # when its time is over
     tokens: list[int] = field(default_factory=list)
+    sent: int = 0  # characters of its text that Pieces have told
 
     def draw(self) -> Draw:
         return Draw(self.sampling, self.request.seed, len(self.tokens), [*self.before, *self.tokens], self.bad_words)
 
     def done(self, finished: bool) -> Done:
         # A byte-level model can stop inside a character, or write bytes that are none; neither is shown.
-        text = self.voice.tokenizer.decode(self.tokens, skip_special_tokens=True).replace("\ufffd", "")
+        text = self._decoded().replace("\ufffd", "")
         return Done(self.request.id, self.prompt, text, len(self.tokens), finished, self.cut)
+
+    def piece(self) -> Piece:
+        """The characters that have been finished since the last one."""
+        # At the end may stand the beginning of a character; what is broken before it stays broken.
+        text = self._decoded().rstrip("\ufffd").replace("\ufffd", "")
+        piece = Piece(self.request.id, text[self.sent :])
+        self.sent = len(text)
+        return piece
+
+    def _decoded(self) -> str:
+        text: str = self.voice.tokenizer.decode(self.tokens, skip_special_tokens=True)
+        return text
 
 
 class Adapters:
@@ -106,7 +121,7 @@ class Batch:
         """Whether a request of this voice can join now."""
         return self.model is voice.model and None in self.rows
 
-    def join(self, request: Generate, voice: Voice) -> None:
+    def join(self, request: Generate, voice: Voice, until: float) -> None:
         """Reads the prompt, all but its last token, into a free row."""
         n_positions = self.model.config.n_positions
         most = max(1, min(request.sampling.max_tokens, n_positions - 2))
@@ -127,7 +142,7 @@ class Batch:
         except BaseException:
             self._free(index)  # or what was half read would stand before the next request's text
             raise
-        self.rows[index] = Row(request, voice, sampling, shown, text[cut:], cut, prompt[-1], bad_words)
+        self.rows[index] = Row(request, voice, sampling, shown, text[cut:], cut, prompt[-1], bad_words, until)
 
     def leave(self, request_id: int) -> None:
         """Forgets a request that is no longer wanted."""
@@ -158,6 +173,19 @@ class Batch:
                 self._free(index)
         return finished
 
+    def pieces(self) -> list[Piece]:
+        found = [row.piece() for row in self.rows if row and row.request.stream]
+        return [piece for piece in found if piece.text]
+
+    def overdue(self, now: float) -> list[Done | Failed]:
+        ended: list[Done | Failed] = []
+        for index, row in enumerate(self.rows):
+            if row is not None and row.until <= now:
+                done = row.done(finished=False)
+                ended.append(done if done.text else too_late(row.request))
+                self._free(index)
+        return ended
+
     def _free(self, index: int) -> None:
         self.rows[index] = None
         self.adapters.leave(index)
@@ -168,19 +196,24 @@ class Batch:
         return not any(self.rows)
 
 
+def too_late(request: Generate) -> Failed:
+    return Failed(request.id, "deadline", "its time was over before it had a text")
+
+
 class Running:
     """All batches of a worker."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
 
-    def join(self, request: Generate, voice: Voice) -> None:
+    def join(self, request: Generate, voice: Voice, until: float = math.inf) -> None:
+        """`until` is a moment on the clock of `overdue`."""
         batch = next((batch for batch in self.batches if batch.fits(voice)), None)
         if batch is None:
             batch = Batch(voice)
             self.batches.append(batch)
         try:
-            batch.join(request, voice)
+            batch.join(request, voice, until)
         finally:
             self._drop_empty()  # a batch made for a request that could not join
 
@@ -194,6 +227,16 @@ class Running:
         finished = [done for batch in self.batches for done in batch.step()]
         self._drop_empty()
         return finished
+
+    def pieces(self) -> list[Piece]:
+        """What the texts have grown by since the last call, of the requests that want to know."""
+        return [piece for batch in self.batches for piece in batch.pieces()]
+
+    def overdue(self, now: float) -> list[Done | Failed]:
+        """Ends the requests whose time is over."""
+        ended = [end for batch in self.batches for end in batch.overdue(now)]
+        self._drop_empty()
+        return ended
 
     def _drop_empty(self) -> None:
         self.batches = [batch for batch in self.batches if not batch.empty]

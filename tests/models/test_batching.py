@@ -16,7 +16,7 @@ from models.engine.sampler import Draw, draw_tokens
 from models.engine.voices import Voice, Voices
 from models.prompt import prompt_tokens
 from models.sampling import Sampling
-from models.wire import Done, Generate
+from models.wire import Done, Failed, Generate
 from tests.factories import Shape, make_adapter, make_base, sentences
 
 GREEDY = Sampling(top_k=1)
@@ -228,6 +228,46 @@ def test_a_text_is_said_to_be_finished_only_if_the_model_ended_it(tiny: Path, he
     ends = [alone(held, ask(tiny, seed=seed, max_tokens=50, top_p=1.0, temperature=5.0)) for seed in range(30)]
     assert {done.finished for done in ends} == {True, False}
     assert all(done.finished == (done.tokens < 50) for done in ends)
+
+
+def test_pieces_are_whole_characters_and_the_beginning_of_the_text(tiny: Path, held: Voices) -> None:
+    requests = [ask(tiny, id=id, seed=id, max_tokens=40, temperature=3.0, top_p=1.0) for id in range(8)]
+    requests = [replace(request, stream=request.id != 7) for request in requests]
+    running = Running()
+    for request in requests:
+        running.join(request, voice_of(held, request))
+    told: dict[int, list[str]] = {request.id: [] for request in requests}
+    while running:
+        for done in running.step():
+            assert done.text.startswith("".join(told[done.id]))
+        for piece in running.pieces():
+            assert piece.text
+            told[piece.id].append(piece.text)
+    assert told.pop(7) == []
+    assert all(len(pieces) > 10 for pieces in told.values())
+    assert "\ufffd" not in "".join(map("".join, told.values()))
+    assert any(not piece.isascii() for pieces in told.values() for piece in pieces)
+
+
+def test_a_request_whose_time_is_over_ends_with_what_it_has_and_disturbs_no_other(tiny: Path, held: Voices) -> None:
+    short, long = ask(tiny, id=1, max_tokens=30, min_tokens=30), ask(tiny, id=2, seed=5, max_tokens=40)
+    running = Running()
+    for request, until in ((short, 7.0), (long, 9.0), (replace(long, id=3), 7.0)):
+        running.join(request, voice_of(held, request), until)
+    running.leave(3)
+    failed = running.overdue(7.0)
+    assert [type(end) for end in failed] == [Failed]
+    assert failed[0].id == 1
+    running.join(short, voice_of(held, short), 8.0)
+    for _ in range(5):
+        assert running.step() == []
+        assert running.overdue(7.9) == []
+    (ended,) = running.overdue(8.0)
+    assert isinstance(ended, Done)
+    assert (ended.id, ended.tokens, ended.finished) == (1, 5, False)
+    assert alone(held, short).text.startswith(ended.text)
+    assert ended.text
+    assert together(running) == [alone(held, long)]
 
 
 # --- The promise: whoever its neighbours are, the same request gives the same text ------------------------------------

@@ -3,7 +3,8 @@
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ import torch
 from models.engine.__main__ import Inbox, serve
 from models.engine.voices import Voices
 from models.sampling import Sampling
-from models.wire import Cancel, Done, Failed, Generate, Item, Message, Score, Scored, encode
-from tests.factories import make_adapter, make_base
+from models.wire import Cancel, Done, Failed, Generate, Item, Message, Piece, Score, Scored, encode
+from tests.factories import Shape, make_adapter, make_base
 
 
 class Bot:
@@ -88,6 +89,52 @@ def test_a_cancelled_request_is_not_answered_and_disturbs_no_other(bot: Bot, tmp
     assert set(bot.hear(1)) == {2}
     bot.say(ask(3, base))
     assert set(bot.hear(1)) == {3}
+
+
+class Script(Inbox):
+    """Hands over what is written for each token border, and then that the bot is gone."""
+
+    def __init__(self, end: socket.socket, borders: Sequence[Sequence[Message]]) -> None:
+        super().__init__(end)
+        self.borders = iter(borders)
+
+    def arrived(self, wait: bool) -> Iterator[Message]:
+        messages = next(self.borders, None)
+        self.closed = messages is None
+        yield from messages or ()
+
+
+def test_a_cancellation_takes_effect_at_the_next_token(tmp_path: Path) -> None:
+    base = make_base(tmp_path)
+    sampling = Sampling(max_tokens=40, min_tokens=40)
+    first, second = (Generate(id, str(base), None, "tea", id, sampling, stream=True) for id in (1, 2))
+    borders: list[list[Message]] = [[first, second], [], [], [Cancel(1)], *([[]] * 36)]
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with torch.inference_mode():
+            serve(Script(theirs, borders), theirs, Voices("cpu", torch.float32, 2**30))
+        theirs.shutdown(socket.SHUT_WR)
+        heard = list(Inbox(ours).arrived(wait=True))
+    pieces = [[message for message in heard if isinstance(message, Piece) and message.id == id] for id in (1, 2)]
+    assert 1 <= len(pieces[0]) <= 3
+    assert len(pieces[1]) > 20
+    (done,) = (message for message in heard if isinstance(message, Done))
+    assert (done.id, done.tokens) == (2, 40)
+    assert done.text.startswith("".join(piece.text for piece in pieces[1]))
+
+
+def test_a_request_ends_when_its_time_is_over(bot: Bot, tmp_path: Path) -> None:
+    base = make_base(tmp_path, Shape(n_positions=1024))
+    endless = Generate(1, str(base), None, "tea", 1, Sampling(max_tokens=1000, min_tokens=1000), seconds=0.3)
+    bot.say(endless, replace(endless, id=2, seconds=0.0), ask(3, base))
+    heard = bot.hear(3)
+    ended, refused, other = heard[1], heard[2], heard[3]
+    assert isinstance(ended, Done)
+    assert 1 <= ended.tokens < 1000
+    assert not ended.finished
+    assert isinstance(refused, Failed)
+    assert refused.kind == "deadline"
+    assert isinstance(other, Done)
 
 
 def test_texts_are_scored_while_others_are_written_and_a_bad_voice_is_told(bot: Bot, tmp_path: Path) -> None:

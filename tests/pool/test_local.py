@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,52 @@ async def test_the_same_wish_yields_the_same_text_alone_and_in_a_crowd(tiny_base
         crowd = await all_of(pool, wanted)
         assert len(set(crowd)) == len(crowd)
         assert [await all_of(pool, [wanted[index]]) for index in (0, 7, 19)] == [[crowd[index]] for index in (0, 7, 19)]
+
+
+async def test_who_listens_hears_the_whole_text_once_though_its_worker_dies(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path) as pool:
+        (wish,) = wishes(tiny_base, 1)
+        undisturbed = await pool.generate(wish)
+        pieces: list[str] = []
+        assert await pool.stream(wish, pieces.append) == replace(undisturbed, id=2)
+        assert "".join(pieces) == undisturbed.text
+        assert len(pieces) > 20
+        pid, again = await worker(pool), list[str]()
+
+        def hear(piece: str) -> None:
+            again.append(piece)
+            if len(again) == 5:
+                os.kill(pid, signal.SIGKILL)
+
+        done = await pool.stream(wish, hear)
+        assert done.text == "".join(again) == undisturbed.text
+        assert await worker(pool, other_than=pid)
+
+
+async def test_a_listener_that_fails_is_told_and_the_others_get_their_texts(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path) as pool:
+        one, other = wishes(tiny_base, 2)
+        undisturbed = (await pool.generate(other)).text
+        answers = await asyncio.gather(
+            pool.stream(one, lambda _: [][0]), pool.stream(other, len), return_exceptions=True
+        )
+        assert isinstance(answers[0], IndexError)
+        assert isinstance(answers[1], Done)
+        assert answers[1].text == undisturbed
+
+
+async def test_a_wish_whose_time_is_over_ends_with_what_it_has_or_says_so(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path, max_batch=1) as pool:
+        (wish,) = wishes(tiny_base, 1)
+        whole = await pool.generate(replace(wish, seconds=LONGEST))
+        assert whole.tokens == 120
+        pid, (flying,) = await stopped_with(pool, [wish])
+        with pytest.raises(GenerationFailed, match="before a worker took it") as caught:
+            await pool.generate(replace(wish, seconds=0.1))
+        assert caught.value.kind == "deadline"
+        assert pool._queue.empty()
+        os.kill(pid, signal.SIGCONT)
+        assert (await flying).text == whole.text
 
 
 async def test_a_wish_that_cannot_be_fulfilled_costs_the_others_nothing(tiny_base: Path, tmp_path: Path) -> None:
