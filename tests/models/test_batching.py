@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.engine.batching import ROWS, Row, Running
+from models.engine.batching import ROWS, Adapters, Row, Running
 from models.engine.cache import Cache
 from models.engine.sampler import Draw, draw_tokens
 from models.engine.voices import Voice, Voices
@@ -440,6 +440,30 @@ def test_not_one_bit_of_a_row_depends_on_its_place_or_its_neighbours(
             company.leave(98)
         company.step()
     assert torch.equal(row_bits(company, 500), expected)
+
+
+def test_not_one_bit_of_a_rows_logits_depends_on_how_wide_its_neighbours_adapters_are(
+    crowd: list[Generate], held: Voices
+) -> None:
+    voices = [voice_of(held, request) for request in crowd[:6]]
+    model = voices[0].model
+    ids = torch.arange(40, 40 + ROWS)[:, None]
+
+    def logits(adapters: Adapters) -> Tensor:
+        return model.logits(model(ids, low_rank=adapters.low_rank), adapters.low_rank)[3]
+
+    seen = []
+    for voice in voices:
+        adapters = Adapters()
+        adapters.put(3, voice.low_rank)
+        expected = logits(adapters)
+        for row, other in zip((0, 1, 2, 4, 5, 6), voices, strict=True):
+            adapters.put(row, other.low_rank)
+        assert torch.equal(logits(adapters), expected)
+        adapters.leave(1)  # the widest
+        assert torch.equal(logits(adapters), expected)
+        seen.append(expected)
+    assert all(not torch.allclose(one, other) for one, other in pairwise(seen))
 
 
 def test_more_requests_than_rows_make_a_further_batch_and_leave_none_behind(tiny: Path, held: Voices) -> None:
