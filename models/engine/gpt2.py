@@ -8,7 +8,7 @@ ours load there; tests compare the two.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,10 +80,14 @@ class GPT2Config:
             raise ValueError(f"{folder / 'config.json'} does not say {error}") from error
 
 
-def slices(pair: tuple[Tensor, Tensor]) -> Iterable[tuple[Tensor, Tensor]]:
-    """The pairs whose products are added one after the other."""
-    a, b = pair
-    return zip(a, b, strict=True) if a.ndim == 4 else [pair]
+def add_low_rank(y: Tensor, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """y + x @ A @ B, (batch, time, out); y itself is overwritten if A and B are in slices."""
+    a, b = a.to(x.dtype), b.to(x.dtype)
+    if a.ndim < 4:
+        return y + (x @ a) @ b
+    for part_a, part_b in zip(a, b, strict=True):
+        y.baddbmm_(x @ part_a, part_b)
+    return y
 
 
 def causal(layer: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -104,8 +108,7 @@ class Projection(nn.Module):
         """(batch, time, in) -> (batch, time, out)."""
         y = F.linear(x, self.weight.t(), self.bias)
         if low_rank is not None and (pair := low_rank.get(self.name)) is not None:
-            for a, b in slices(pair):
-                y = y + (x @ a.to(x.dtype)) @ b.to(x.dtype)
+            y = add_low_rank(y, x, *pair)
         return y
 
 
@@ -178,12 +181,13 @@ class GPT2(nn.Module):
             positions = torch.arange(ids.shape[1], device=ids.device)
         x = self.wte(ids) + self.wpe(positions)
         if low_rank is not None and (pair := low_rank.get(EMBEDDING)) is not None:
+            a, b = (part.to(x.dtype) for part in pair)
             row = torch.arange(len(ids), device=ids.device)[:, None]
-            for a, b in slices(pair):
+            for part_a, part_b in zip(a, b, strict=True) if a.ndim == 4 else [(a, b)]:
                 # The rows of A that the ids name: one table for all, or one each. Not `a[ids]`, whose gradient adds up
                 # in whatever order the threads come.
-                found = F.embedding(ids, a.to(x.dtype)) if a.ndim == 2 else a[row, ids].to(x.dtype)
-                x = x + found @ b.to(x.dtype)
+                rows = F.embedding(ids, part_a) if part_a.ndim == 2 else part_a[row, ids]
+                x = x + rows @ part_b
         x = self.drop(x)
         for block in self.h:
             x = block(x, attend, low_rank)
@@ -195,8 +199,8 @@ class GPT2(nn.Module):
         head is the token embedding, as in GPT-2."""
         found = F.linear(hidden, self.wte.weight.to(hidden.dtype))
         if low_rank is not None and (pair := low_rank.get(EMBEDDING)) is not None:
-            for a, b in slices(pair):
-                found = found + (hidden @ b.to(found.dtype).mT) @ a.to(found.dtype).mT
+            a, b = pair
+            found = add_low_rank(found, hidden, b.mT, a.mT)
         return found
 
     def initialise(self, generator: torch.Generator) -> GPT2:
