@@ -131,11 +131,21 @@ def _draw(tokens: Tensor, sure: Tensor, probabilities: Tensor, draws: Sequence[D
     reached = shares.cumsum(dim=-1)
     enough = (top_p * torch.where(limit < vocabulary, reached[:, -1:], ONE)).clamp(min=1)
     surely = (shares * (rank < sure)).sum(dim=-1, keepdim=True)
-    settled = (limit <= sure) | ((limit == vocabulary) & (surely >= enough)) | (reached[:, -1:] == 0)
+    complete = (limit <= sure) | ((limit == vocabulary) & (surely >= enough)) | (reached[:, -1:] == 0)
     mass = (shares * (reached - shares < enough)).sum(dim=-1, keepdim=True)
-    # Luck just below 1 times the mass can round to all of it.
-    place = (reached <= (luck * mass).long().minimum(mass - 1)).sum(dim=-1, keepdim=True)
-    return tokens.gather(-1, place)[:, 0], settled[:, 0]
+    # A nucleus that goes on beyond these tokens weighs what it must, or all there is, and at most one token more, which
+    # is no likelier than the last one here, but for a rounding: mostly that is enough to tell.
+    everything = probabilities.sum(dim=-1, keepdim=True, dtype=torch.float64) * ONE - vocabulary  # less the roundings
+    least = torch.where(complete, mass, enough.minimum(everything)).long()
+    last = shares.gather(-1, (sure - 1).clamp(min=0))
+    most = torch.where(complete, mass, enough.ceil().long() + last + (last >> 16))
+    place, latest = (
+        # Luck just below 1 times the mass can round to all of it.
+        (reached <= (luck * mass).long().minimum(mass - 1)).sum(dim=-1, keepdim=True)
+        for mass in (least, most)
+    )
+    settled = complete | ((limit == vocabulary) & (place == latest) & (latest < sure))
+    return tokens.gather(-1, place.clamp(max=len(rank) - 1))[:, 0], settled[:, 0]
 
 
 def _draw_from_all(scaled: Tensor, probabilities: Tensor, draw: Draw) -> int:
