@@ -15,7 +15,7 @@ import torch
 
 from models.checkpoint import DamagedCheckpoint
 from models.engine.batching import Running, too_late
-from models.engine.device import choose_device
+from models.engine.device import choose_device, worker_dtype
 from models.engine.scoring import score
 from models.engine.voices import BaseProblem, Voices
 from models.lifeline import die_with_parent
@@ -32,8 +32,7 @@ def main() -> None:
     die_with_parent()
     torch.set_num_threads(arguments.threads)
     device = choose_device(arguments.device)
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    voices = Voices(device, dtype, arguments.budget_mb * 2**20)
+    voices = Voices(device, worker_dtype(device), arguments.budget_mb * 2**20)
     with socket.socket(fileno=arguments.fd) as bot:
         bot.sendall(encode(Ready(device, arguments.threads)))
         with torch.inference_mode():

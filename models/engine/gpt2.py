@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from models.engine.int8 import Int8
+
 # How one layer attends: (layer, query, key, value), each (batch, heads, time, head size) -> the same shape.
 # Training passes `causal`; generation passes its key/value cache's method, which also remembers the keys.
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -106,7 +108,8 @@ class Projection(nn.Module):
 
     def forward(self, x: Tensor, low_rank: LowRank | None) -> Tensor:
         """(batch, time, in) -> (batch, time, out)."""
-        y = F.linear(x, self.weight.t(), self.bias)
+        weight: Tensor | Int8 = self.weight
+        y = weight(x).add_(self.bias) if isinstance(weight, Int8) else F.linear(x, weight.t(), self.bias)
         if low_rank is not None and (pair := low_rank.get(self.name)) is not None:
             y = add_low_rank(y, x, *pair)
         return y
@@ -160,7 +163,8 @@ class GPT2(nn.Module):
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
         self.config = config
-        self.wte = nn.Embedding(config.vocab_size, config.n_embd)
+        # From a tensor, because drawing a random table that is replaced at once takes a second for GPT-2's.
+        self.wte = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.n_embd), freeze=False)
         self.wpe = nn.Embedding(config.n_positions, config.n_embd)
         self.drop = nn.Dropout(config.dropout)
         self.h = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
@@ -179,7 +183,8 @@ class GPT2(nn.Module):
         """Token ids (batch, time) -> final hidden states (batch, time, width); positions count from 0 if not given."""
         if positions is None:
             positions = torch.arange(ids.shape[1], device=ids.device)
-        x = self.wte(ids) + self.wpe(positions)
+        table: Tensor | Int8 = self.wte.weight
+        x = (table.rows(ids) if isinstance(table, Int8) else self.wte(ids)) + self.wpe(positions)
         if low_rank is not None and (pair := low_rank.get(EMBEDDING)) is not None:
             a, b = (part.to(x.dtype) for part in pair)
             row = torch.arange(len(ids), device=ids.device)[:, None]
@@ -197,7 +202,8 @@ class GPT2(nn.Module):
     def logits(self, hidden: Tensor, low_rank: LowRank | None = None) -> Tensor:
         """Hidden states (batch, time, width) -> logits (batch, time, vocabulary) in the precision of `hidden`; the
         head is the token embedding, as in GPT-2."""
-        found = F.linear(hidden, self.wte.weight.to(hidden.dtype))
+        table: Tensor | Int8 = self.wte.weight
+        found = table(hidden) if isinstance(table, Int8) else F.linear(hidden, table.to(hidden.dtype))
         if low_rank is not None and (pair := low_rank.get(EMBEDDING)) is not None:
             a, b = pair
             found = add_low_rank(found, hidden, b.mT, a.mT)
@@ -216,10 +222,20 @@ class GPT2(nn.Module):
                     parameter.normal_(0.0, residual if "c_proj" in name else 0.02, generator=generator)
         return self
 
+    def to_int8(self) -> GPT2:
+        """Replaces the matrices by their roundings to 8 bits, for generation; what is left of the floats stays."""
+        for module in self.modules():
+            if isinstance(module, Projection | nn.Embedding) and module is not self.wpe:
+                weight = module.get_parameter("weight")
+                del module.weight
+                module.register_module("weight", Int8(weight.t() if isinstance(module, Projection) else weight))
+        return self.requires_grad_(False)
+
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> GPT2:
-        """Loads a folder with config.json and model.safetensors, as transformers or we wrote it; raises ValueError
-        when weights are missing or of the wrong shape."""
+        """Loads a folder with config.json and model.safetensors, as transformers or we wrote it; torch.int8 is to hold
+        the matrices in 8 bits and compute in float32. Raises ValueError when weights are missing or of the wrong
+        shape."""
         model = cls(GPT2Config.read(folder))
         found = {
             name.removeprefix("transformer."): tensor
@@ -236,4 +252,4 @@ class GPT2(nn.Module):
                     f"asks for {tuple(tensor.shape)}"
                 )
         model.load_state_dict({name: found[name] for name in expected})
-        return model.to(device=device, dtype=dtype)
+        return model.to_int8().to(device) if dtype == torch.int8 else model.to(device=device, dtype=dtype)

@@ -52,7 +52,7 @@ class Voice:
 
 
 def load_base(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
-    """Loads a base folder; raises BaseProblem."""
+    """Loads a base folder, with its matrices in 8 bits if `dtype` is torch.int8; raises BaseProblem."""
     try:
         model = GPT2.load(folder, device, dtype).eval()
         tokenizer, _ = load_tokenizer(folder)
@@ -96,7 +96,7 @@ class Voices:
         checkpoint = read_checkpoint(folder)
         if checkpoint.kind == "model":
             whole = load_base(folder, self.device, self.dtype)
-            size = sum(weight.numel() * weight.element_size() for weight in whole.model.parameters())
+            size = sum(weight.numel() * weight.element_size() for weight in whole.model.state_dict().values())
             return Voice(whole.model, whole.tokenizer, whole.marks, {}, size)
         held = self._base(str(base))
         if held.sha256 != checkpoint.base_sha256:
@@ -105,9 +105,8 @@ class Voices:
             pairs = read_low_rank(folder, checkpoint)
         except Exception as error:  # safetensors has no base class for what it raises
             raise DamagedCheckpoint(str(error)) from error
-        low_rank = {
-            name: (a.to(self.device, self.dtype), b.to(self.device, self.dtype)) for name, (a, b) in pairs.items()
-        }
+        dtype = held.model.wte.weight.dtype
+        low_rank = {name: (a.to(self.device, dtype), b.to(self.device, dtype)) for name, (a, b) in pairs.items()}
         size = sum(part.numel() * part.element_size() for pair in low_rank.values() for part in pair)
         return Voice(held.model, held.tokenizer, held.marks, low_rank, size)
 
