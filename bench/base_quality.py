@@ -103,7 +103,7 @@ def counted(lines: Sequence[str], work: Path) -> Characters:
 
 def measure(kinds: Mapping[str, Sequence[Piece]], base: Path, counts: Characters) -> dict[str, Result]:
     """Scores the texts of every kind by both models; those that do not fit into the base's window by neither."""
-    tokenizer, _ = load_tokenizer(base)
+    tokenizer = load_tokenizer(base)
     model, marks = GPT2.load(base), marks_of(tokenizer)
     results = {}
     for kind, pieces in kinds.items():

@@ -12,8 +12,8 @@ from models.prompt import END_OF_TEXT, REPLY, Marks
 REPLY_TOKEN = chr(256 + ord(REPLY))  # how byte-level BPE spells a control character
 
 
-def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
-    """Reads tokenizer.json, or GPT-2's older vocab.json and merges.txt; returns it with the end-of-text id.
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Reads tokenizer.json, or GPT-2's older vocab.json and merges.txt.
 
     A tokenizer.json can carry the padding and truncation of whoever saved it; they would fall on every text unseen.
     """
@@ -27,10 +27,7 @@ def load_tokenizer(folder: Path) -> tuple[Tokenizer, int]:
         pair.add_special_tokens([END_OF_TEXT])
         tokenizer = pair._tokenizer
     tokenizer.encode_special_tokens = True  # who types <|endoftext|> has typed thirteen characters, not an end
-    end = tokenizer.token_to_id(END_OF_TEXT)
-    if end is None:
-        raise ValueError(f"the tokenizer in {folder} has no {END_OF_TEXT} token")
-    return tokenizer, end
+    return tokenizer
 
 
 def marks_of(tokenizer: Tokenizer) -> Marks:

@@ -30,10 +30,6 @@ class Base:
     marks: Marks
     sha256: str
 
-    @property
-    def end(self) -> int:
-        return self.marks.end
-
 
 @dataclass(frozen=True)
 class Voice:
@@ -55,7 +51,7 @@ def load_base(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.floa
     """Loads a base folder, with its matrices in 8 bits if `dtype` is torch.int8; raises BaseProblem."""
     try:
         model = GPT2.load(folder, device, dtype).eval()
-        tokenizer, _ = load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder)
         marks = marks_of(tokenizer)
     except Exception as error:
         raise BaseProblem(f"{folder}: {error}") from error

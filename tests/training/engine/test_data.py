@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import training.engine.loss
 from models.engine.gpt2 import GPT2
-from models.engine.tokenizer import load_tokenizer
+from models.engine.tokenizer import load_tokenizer, marks_of
 from models.prompt import Marks
 from tests.factories import make_base, sentences
 from training.corpus import Piece
@@ -308,7 +308,7 @@ def test_the_loss_of_padded_rows_is_the_sum_of_the_rows_alone(
 
 
 def test_tokenising_keeps_handles_order_and_characters(tmp_path: Path) -> None:
-    tokenizer, _ = load_tokenizer(make_base(tmp_path))
+    tokenizer = load_tokenizer(make_base(tmp_path))
     pieces = [Piece("jo", text) for text in sentences(3)] + [Piece("al", "été 🦊")]
     found = tokenise(pieces, tokenizer, ["al", "jo"])
     assert list(found) == ["al", "jo"]
@@ -317,7 +317,7 @@ def test_tokenising_keeps_handles_order_and_characters(tmp_path: Path) -> None:
 
 
 def test_a_message_is_tokenised_apart_from_its_answer(tmp_path: Path) -> None:
-    tokenizer, _ = load_tokenizer(make_base(tmp_path))
+    tokenizer = load_tokenizer(make_base(tmp_path))
     pieces = [Piece("jo", "seven loaves", True, "how many"), Piece("jo", "no", True), Piece("jo", "my moth")]
     found = tokenise(pieces, tokenizer, ["jo"])["jo"]
     assert [(text.reply, tokenizer.decode(list(text.message))) for text in found] == [
@@ -330,7 +330,8 @@ def test_a_message_is_tokenised_apart_from_its_answer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("recipe", [STANDARD, ORIGINAL], ids=lambda recipe: recipe.name)
 def test_a_handle_without_texts_leaves_the_others_a_plan(recipe: Recipe, tmp_path: Path) -> None:
-    tokenizer, end = load_tokenizer(make_base(tmp_path))
+    tokenizer = load_tokenizer(make_base(tmp_path))
+    end = marks_of(tokenizer).end
     pieces = [Piece("jo", text) for text in sentences(30)]
     found = tokenise(pieces, tokenizer, ["al", "jo"])
     assert (found["al"], len(found["jo"])) == ([], 30)

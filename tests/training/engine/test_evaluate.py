@@ -20,7 +20,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def held_out(base: Path, *texts: str, n_positions: int = 64) -> HeldOut:
-    tokenizer, _ = load_tokenizer(base)
+    tokenizer = load_tokenizer(base)
     return held_out_rows([Piece("jo", text) for text in texts], tokenizer, marks_of(tokenizer), n_positions)
 
 
@@ -29,7 +29,7 @@ def test_a_model_that_knows_nothing_needs_log_v_bits_for_every_token(base: Path)
     with torch.no_grad():
         model.wte.weight.zero_()
     texts = [*sentences(40), "été 🦊"]
-    tokenizer, _ = load_tokenizer(base)
+    tokenizer = load_tokenizer(base)
     tokens = sum(len(tokenizer.encode(text).ids) + 1 for text in texts)  # the end of each is predicted as well
     size = sum(len(text.encode()) + 1 for text in texts)
     held = held_out(base, *texts)
@@ -66,7 +66,8 @@ def test_dropout_is_off_while_scoring_and_back_on_afterwards(base: Path) -> None
 
 @pytest.mark.parametrize("spare", [-5, -1, 0, 1])
 def test_only_the_bytes_that_were_scored_are_counted(spare: int, base: Path) -> None:
-    tokenizer, end = load_tokenizer(base)
+    tokenizer = load_tokenizer(base)
+    end = marks_of(tokenizer).end
     text = "🦊 seven small loaves for été, " * 9
     ids = tokenizer.encode(text).ids
     held = held_out(base, text, n_positions=len(ids) + spare)
@@ -96,7 +97,8 @@ ANSWER = Piece("jo", "seven small loaves", True, "how many do we bake")
 def test_a_reply_is_laid_out_as_its_reader_can_and_always_for_the_same_bytes(
     replies: bool, layout: str, base: Path
 ) -> None:
-    tokenizer, end = load_tokenizer(base)
+    tokenizer = load_tokenizer(base)
+    end = marks_of(tokenizer).end
     marks = marks_of(tokenizer)
     held = held_out_rows([ANSWER], tokenizer, marks, 64, replies=replies)
     ((row, first),) = held.rows
@@ -116,7 +118,7 @@ def test_a_reply_is_laid_out_as_its_reader_can_and_always_for_the_same_bytes(
 def test_what_is_cut_off_a_long_reply_is_not_counted(
     spare: int, replies: bool, message: str | None, base: Path
 ) -> None:
-    tokenizer, _ = load_tokenizer(base)
+    tokenizer = load_tokenizer(base)
     text = "🦊 seven small loaves for été, " * 9
     before = 1 + len(tokenizer.encode(message or "").ids) if replies else 0
     ids = tokenizer.encode(text).ids
@@ -141,7 +143,7 @@ def test_a_loss_beyond_all_bounds_has_an_infinite_perplexity(loss: float) -> Non
 
 
 def test_either_way_counts_a_text_as_tweet_and_as_reply(base: Path) -> None:
-    model, marks = GPT2.load(base).eval(), marks_of(load_tokenizer(base)[0])
+    model, marks = GPT2.load(base).eval(), marks_of(load_tokenizer(base))
     texts = [[5, 6, 7], [9, 4]]
     expected = 0.0
     with torch.no_grad():

@@ -72,7 +72,7 @@ def long_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_original_takes_a_step_for_every_1024_tokens_of_its_four_epochs(trial: Try, long_base: Path) -> None:
     texts = sentences(110)
     tried = trial(ORIGINAL, texts, long_base)
-    epoch = [token for text in texts for token in [*tried.base.tokenizer.encode(text).ids, tried.base.end]]
+    epoch = [token for text in texts for token in [*tried.base.tokenizer.encode(text).ids, tried.base.marks.end]]
     tokens = 1 + 4 * len(epoch)
     steps = tokens // 1024
     assert tokens % 1024 > 0
@@ -84,7 +84,7 @@ def test_the_original_takes_a_step_for_every_1024_tokens_of_its_four_epochs(tria
         [1.372e-4 * 0.5 * (1 + math.cos(math.pi * step / steps)) for step in range(steps)], rel=1e-12
     )
     seen = Counter(token for batch in tried.plan.batches for row, _ in batch for token in row)
-    whole = Counter({token: 4 * times for token, times in Counter(epoch).items()}) + Counter([tried.base.end])
+    whole = Counter({token: 4 * times for token, times in Counter(epoch).items()}) + Counter([tried.base.marks.end])
     assert seen <= whole
     assert whole.total() - seen.total() == tokens % 1024
 

@@ -133,7 +133,7 @@ def test_the_result_is_a_plain_gpt2_with_a_card_that_names_its_text(folder: Path
     write_card(out, model.config, read_sources((folder / "SOURCES.md").read_text()), 1.5)
 
     base = load_base(out)
-    ids = torch.tensor([[base.end, *AutoTokenizer.from_pretrained(out).encode("the gulls say hello")]])
+    ids = torch.tensor([[base.marks.end, *AutoTokenizer.from_pretrained(out).encode("the gulls say hello")]])
     theirs = GPT2LMHeadModel.from_pretrained(out, dtype=torch.float32).eval()(ids).logits
     assert torch.allclose(base.model.logits(base.model(ids)), theirs, atol=1e-4)
     card = (out / "README.md").read_text(encoding="utf-8")
