@@ -46,9 +46,8 @@ def test_a_product_is_that_of_the_float_matrix_but_for_rounding(n_in: int, n_out
 def test_the_largest_sums_are_exact() -> None:
     weight = torch.full((64, 3072), 127.0)
     weight[1::2] = -127.0
-    x = torch.full((8, 3072), 127.0)
-    x[:, 1::3] = -127.0
-    x[4:] = 127.0
+    x = torch.full((8, 3072), 255.0)
+    x[:, 0] = 0.0
     assert torch.equal(Int8(weight)(x), x @ weight.t())  # a product cut off at 16 bits would show
 
 
