@@ -25,7 +25,7 @@ class Generate:
     seed: int
     sampling: Sampling
     message: str | None = None  # what is replied to, "" if it is not known; None: the text is no reply
-    stream: bool = False  # whether Pieces are sent before the end
+    stream: bool = False  # whether Deltas are sent before the end
     seconds: float | None = None  # after which the request is ended with what it has; None: no limit
 
 
@@ -70,8 +70,8 @@ class Alive:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What a request's text has grown by, in whole characters; Done tells the whole text again, with its last piece."""
+class Delta:
+    """What a request's text has grown by, in whole characters; Done tells the whole text again, with its last delta."""
 
     id: int
     text: str
@@ -119,9 +119,9 @@ class Progress:
     eta_seconds: float
 
 
-Message = Generate | Score | Cancel | Ready | Alive | Piece | Done | Scored | Failed | Progress
+Message = Generate | Score | Cancel | Ready | Alive | Delta | Done | Scored | Failed | Progress
 KINDS: dict[str, Callable[..., Message]] = {
-    kind.__name__: kind for kind in (Generate, Score, Cancel, Ready, Alive, Piece, Done, Scored, Failed, Progress)
+    kind.__name__: kind for kind in (Generate, Score, Cancel, Ready, Alive, Delta, Done, Scored, Failed, Progress)
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from bot.errors import PoolFull
 from bot.pool.child import Child
 from bot.pool.protocol import GenerationFailed, Hear, ScoreWish, Wish
-from models.wire import Cancel, Done, Failed, Generate, Piece, Ready, Score, Scored
+from models.wire import Cancel, Delta, Done, Failed, Generate, Ready, Score, Scored
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +169,7 @@ class LocalPool:
                     self._ready = True
                     tasks.pop().cancel()  # the watch over its start
                     tasks += [asyncio.create_task(self._watch(child)), asyncio.create_task(self._feed(child))]
-                elif isinstance(message, Piece):
+                elif isinstance(message, Delta):
                     if (waiting := self._flying.get(message.id)) is not None:
                         waiting.heard += message.text
                         self._tell(waiting, waiting.heard)

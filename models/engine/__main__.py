@@ -50,7 +50,7 @@ def serve(inbox: Inbox, bot: socket.socket, voices: Voices) -> None:
                 bot.sendall(encode(answer))
         if inbox.closed:
             return
-        answers: list[Message] = [*running.step(), *running.pieces(), *running.overdue(time.monotonic())]
+        answers: list[Message] = [*running.step(), *running.deltas(), *running.overdue(time.monotonic())]
         steps += 1
         if time.monotonic() - told > 1.0:
             answers.append(Alive(steps))

@@ -19,7 +19,7 @@ from models.engine.sampler import Draw, draw_tokens
 from models.engine.voices import Voice
 from models.prompt import prompt_tokens, without_marks
 from models.sampling import Sampling
-from models.wire import Done, Failed, Generate, Piece
+from models.wire import Delta, Done, Failed, Generate
 
 ROWS = 8  # rows of every decoding step
 SLICE = 16  # of an adapter's rank
@@ -39,7 +39,7 @@ class Row:
     bad_words: list[list[int]]
     until: float  # when its time is over
     tokens: list[int] = field(default_factory=list)
-    sent: int = 0  # characters of its text that Pieces have told
+    sent: int = 0  # characters of its text that Deltas have told
 
     def draw(self) -> Draw:
         return Draw(self.sampling, self.request.seed, len(self.tokens), [*self.before, *self.tokens], self.bad_words)
@@ -49,13 +49,13 @@ class Row:
         text = self._decoded().replace("\ufffd", "")
         return Done(self.request.id, self.prompt, text, len(self.tokens), finished, self.cut)
 
-    def piece(self) -> Piece:
+    def delta(self) -> Delta:
         """The characters that have been finished since the last one."""
         # At the end may stand the beginning of a character; what is broken before it stays broken.
         text = self._decoded().rstrip("\ufffd").replace("\ufffd", "")
-        piece = Piece(self.request.id, text[self.sent :])
+        delta = Delta(self.request.id, text[self.sent :])
         self.sent = len(text)
-        return piece
+        return delta
 
     def _decoded(self) -> str:
         text: str = self.voice.tokenizer.decode(self.tokens, skip_special_tokens=True)
@@ -173,9 +173,9 @@ class Batch:
                 self._free(index)
         return finished
 
-    def pieces(self) -> list[Piece]:
-        found = [row.piece() for row in self.rows if row and row.request.stream]
-        return [piece for piece in found if piece.text]
+    def deltas(self) -> list[Delta]:
+        found = [row.delta() for row in self.rows if row and row.request.stream]
+        return [delta for delta in found if delta.text]
 
     def overdue(self, now: float) -> list[Done | Failed]:
         ended: list[Done | Failed] = []
@@ -228,9 +228,9 @@ class Running:
         self._drop_empty()
         return finished
 
-    def pieces(self) -> list[Piece]:
+    def deltas(self) -> list[Delta]:
         """What the texts have grown by since the last call, of the requests that want to know."""
-        return [piece for batch in self.batches for piece in batch.pieces()]
+        return [delta for batch in self.batches for delta in batch.deltas()]
 
     def overdue(self, now: float) -> list[Done | Failed]:
         """Ends the requests whose time is over."""

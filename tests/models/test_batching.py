@@ -240,13 +240,13 @@ def test_pieces_are_whole_characters_and_the_beginning_of_the_text(tiny: Path, h
     while running:
         for done in running.step():
             assert done.text.startswith("".join(told[done.id]))
-        for piece in running.pieces():
-            assert piece.text
-            told[piece.id].append(piece.text)
+        for delta in running.deltas():
+            assert delta.text
+            told[delta.id].append(delta.text)
     assert told.pop(7) == []
-    assert all(len(pieces) > 10 for pieces in told.values())
+    assert all(len(deltas) > 10 for deltas in told.values())
     assert "\ufffd" not in "".join(map("".join, told.values()))
-    assert any(not piece.isascii() for pieces in told.values() for piece in pieces)
+    assert any(not delta.isascii() for deltas in told.values() for delta in deltas)
 
 
 def test_a_request_whose_time_is_over_ends_with_what_it_has_and_disturbs_no_other(tiny: Path, held: Voices) -> None:

@@ -13,7 +13,7 @@ import torch
 from models.engine.__main__ import Inbox, serve
 from models.engine.voices import Voices
 from models.sampling import Sampling
-from models.wire import Cancel, Done, Failed, Generate, Item, Message, Piece, Score, Scored, encode
+from models.wire import Cancel, Delta, Done, Failed, Generate, Item, Message, Score, Scored, encode
 from tests.factories import Shape, make_adapter, make_base
 
 
@@ -115,12 +115,12 @@ def test_a_cancellation_takes_effect_at_the_next_token(tmp_path: Path) -> None:
             serve(Script(theirs, borders), theirs, Voices("cpu", torch.float32, 2**30))
         theirs.shutdown(socket.SHUT_WR)
         heard = list(Inbox(ours).arrived(wait=True))
-    pieces = [[message for message in heard if isinstance(message, Piece) and message.id == id] for id in (1, 2)]
-    assert 1 <= len(pieces[0]) <= 3
-    assert len(pieces[1]) > 20
+    deltas = [[message for message in heard if isinstance(message, Delta) and message.id == id] for id in (1, 2)]
+    assert 1 <= len(deltas[0]) <= 3
+    assert len(deltas[1]) > 20
     (done,) = (message for message in heard if isinstance(message, Done))
     assert (done.id, done.tokens) == (2, 40)
-    assert done.text.startswith("".join(piece.text for piece in pieces[1]))
+    assert done.text.startswith("".join(delta.text for delta in deltas[1]))
 
 
 def test_a_request_ends_when_its_time_is_over(bot: Bot, tmp_path: Path) -> None:

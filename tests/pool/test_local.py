@@ -75,14 +75,14 @@ async def test_who_listens_hears_the_whole_text_once_though_its_worker_dies(tiny
     async with opened(tmp_path) as pool:
         (wish,) = wishes(tiny_base, 1)
         undisturbed = await pool.generate(wish)
-        pieces: list[str] = []
-        assert await pool.stream(wish, pieces.append) == replace(undisturbed, id=2)
-        assert "".join(pieces) == undisturbed.text
-        assert len(pieces) > 20
+        deltas: list[str] = []
+        assert await pool.stream(wish, deltas.append) == replace(undisturbed, id=2)
+        assert "".join(deltas) == undisturbed.text
+        assert len(deltas) > 20
         pid, again = await worker(pool), list[str]()
 
-        def hear(piece: str) -> None:
-            again.append(piece)
+        def hear(delta: str) -> None:
+            again.append(delta)
             if len(again) == 5:
                 os.kill(pid, signal.SIGKILL)
 
