@@ -77,7 +77,7 @@ GOOD = json.dumps(tweet(1)).encode() + b"\n"
         ("a.jsonl", b"\n \n", None, "a.jsonl is empty"),
         ("a.jsonl", GOOD + b'{"id": "2", "te', None, "a.jsonl"),
         ("a.jsonl", GOOD + b'{"id": "2", "text": "caf\xe9 au lait is warm"}\n', None, "line 2 is not UTF-8 text"),
-        ("a.jsonl.gz", gzip.compress(GOOD * 50)[:-20], None, "damaged"),
+        ("a.jsonl.gz", gzip.compress(GOOD * 50, mtime=0)[:-20], None, "damaged"),
         ("a.csv", b"id,text\n", "jo", "no tweets"),
         ("a.jsonl", GOOD, "kevin", "holds no tweets of @kevin, only of @Jo_1"),
         ("a.jsonl", GOOD, "no such handle!", "'no such handle!' is not a handle"),

@@ -189,7 +189,7 @@ def test_lines_of_api_v2_are_read_plain_or_packed(tmp_path: Path) -> None:
     plain = jsonl(tmp_path / "a.jsonl", *records)
     plain.write_text("\ufeff" + plain.read_text("utf-8").replace("\\u2028", "\u2028") + "\n\n", encoding="utf-8")
     packed = tmp_path / "a.jsonl.gz"
-    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    packed.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
     expected = [
         Tweet("1", TEXT, NOON, "TeapotFan", reply_to="5", lang="en"),
         Tweet("2", "the whole of it", NOON, "TeapotFan"),
@@ -349,7 +349,7 @@ BAD_FILES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "missing": ("a.jsonl", lambda path: None, r"cannot be opened \(No such file.*\); check the path"),
     "empty jsonl": ("a.jsonl", content(""), "is empty; copy or download it again"),
     "blank csv": ("a.csv", content(" \n\n"), "is empty; copy or download it again"),
-    "empty gzip": ("a.jsonl.gz", content(gzip.compress(b"")), "is empty; copy or download it again"),
+    "empty gzip": ("a.jsonl.gz", content(gzip.compress(b"", mtime=0)), "is empty; copy or download it again"),
     "no tweets": ("tweets.js", content(ytd("tweets", [])), "holds no tweets; give an X archive"),
     "header only": ("a.csv", content("id,text\n"), "holds no tweets; give"),
     "cut gzip": (
