@@ -118,9 +118,13 @@ async def test_the_most_characteristic_candidate_is_taken_and_the_answer_that_fi
     data: Path, environ: dict[str, str], message: str | None
 ) -> None:
     base, checkpoint = Path(environ["MOCKINGBIRD__MODEL__BASE"]), data / "runs" / "1" / "checkpoint"
-    for seed in (7, 8, 9):
+    compared = 0
+    for seed in range(7, 11):
         candidates = await each(data, environ, seed, message)
         assert all(found.rank is None and found.verdict.accepted for found in candidates)
+        if [found.seed for found in candidates] != seeds_of(seed, 4):
+            continue  # one was refused, and the text of another seed stands for it
+        compared += 1
         async with opened(data, environ) as app:
             done = await app.imitator.imitate(PERSONA, "the gull", 1, seed, app.sampling, message)
             assert done.message == message
@@ -136,6 +140,7 @@ async def test_the_most_characteristic_candidate_is_taken_and_the_answer_that_fi
         best = candidates[gains.index(max(gains))]
         assert len(set(gains)) == 4
         assert done.candidates == (replace(best, seed=seed, rank=max(gains)),)
+    assert compared >= 2
 
 
 async def test_what_moderation_refuses_is_not_taken_however_characteristic(

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.engine.gpt2 import GPT2
-from models.engine.tokenizer import load_tokenizer
+from models.engine.tokenizer import load_tokenizer, marks_of
 from models.engine.voices import BaseProblem, load_base
 from tests.factories import Shape, make_base, random_weights
 from training.engine.__main__ import write_whole_model
@@ -125,9 +125,7 @@ def test_a_whole_model_that_we_wrote_is_the_same_model_in_transformers(tmp_path:
     assert loaded.dtype == torch.float32
     torch.testing.assert_close(logits(model, tokens), loaded(tokens).logits, atol=1e-4, rtol=1e-4)
     text = "seven foxes owe me éclairs 🦊"
-    assert (
-        transformers.AutoTokenizer.from_pretrained(fresh)(text).input_ids == load_tokenizer(fresh)[0].encode(text).ids
-    )
+    assert transformers.AutoTokenizer.from_pretrained(fresh)(text).input_ids == load_tokenizer(fresh).encode(text).ids
 
 
 def test_a_low_rank_difference_is_added_to_the_weight_it_names(tmp_path: Path) -> None:
@@ -158,30 +156,30 @@ def test_a_difference_of_the_embedding_counts_where_tokens_are_read_and_predicte
 
 def test_the_older_pair_of_tokenizer_files_gives_the_same_tokens(tmp_path: Path) -> None:
     folder = make_base(tmp_path)
-    whole, end = load_tokenizer(folder)
+    whole = load_tokenizer(folder)
     whole.model.save(str(folder))
     (folder / "tokenizer.json").unlink()
-    pair, same_end = load_tokenizer(folder)
+    pair = load_tokenizer(folder)
     text = "the kettle sings<|endoftext|> Éclairs\n\n🦊 don't"
-    assert (pair.encode(text).ids, same_end) == (whole.encode(text).ids, end)
+    assert (pair.encode(text).ids, marks_of(pair)) == (whole.encode(text).ids, marks_of(whole))
     assert pair.decode(pair.encode(text).ids) == whole.decode(whole.encode(text).ids)
 
 
 def test_the_padding_and_truncation_that_a_tokenizer_was_saved_with_do_not_count(tmp_path: Path) -> None:
     folder = make_base(tmp_path)
-    tokenizer, _ = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     texts = ["tea", "the kettle sings and sings"]
     expected = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
     tokenizer.enable_truncation(2)
     tokenizer.enable_padding(length=8)
     tokenizer.save(str(folder / "tokenizer.json"))
     assert json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["padding"] is not None
-    assert [encoding.ids for encoding in load_tokenizer(folder)[0].encode_batch(texts)] == expected
+    assert [encoding.ids for encoding in load_tokenizer(folder).encode_batch(texts)] == expected
 
 
 def test_a_tokenizer_without_an_end_of_text_is_refused(tmp_path: Path) -> None:
     folder = make_base(tmp_path)
     path = folder / "tokenizer.json"
     path.write_text(path.read_text(encoding="utf-8").replace("<|endoftext|>", "<|stop|>"), encoding="utf-8")
-    with pytest.raises(BaseProblem, match=r"no <\|endoftext\|> token"):
+    with pytest.raises(BaseProblem, match=r"no token for <\|endoftext\|>"):
         load_base(folder)
