@@ -258,11 +258,11 @@ def measure(
     device = choose_device(chosen.device)
     voices = Voices(device, torch.float32 if device == "cpu" else torch.bfloat16, 0)
     base = str(bench.base_folder)
+    reader = voices.get(base, None)  # chooses, as in the product
     for name, weights in (("base", None), ("persona", str(folder / "checkpoint"))):
-        voice = voices.get(base, weights)
         made = answers(voices, base, weights, said, chosen.candidates, chosen.seed)
         kept = [(message, texts) for message, texts in zip(said, made, strict=True) if texts]
-        gains = [[gain(voice, message, text) for text in texts] for message, texts in kept]
+        gains = [[gain(reader, message, text) for text in texts] for message, texts in kept]
         best = [(m, texts[own.index(max(own))]) for (m, texts), own in zip(kept, gains, strict=True)]
         figures[name] = {
             "best": judge.named(best, chosen.seed),

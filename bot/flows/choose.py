@@ -34,12 +34,14 @@ async def ranks(pool: Pool, wish: Wish, base: Path | None, texts: Sequence[str],
 
     A text by itself: how much more likely than `base` the persona finds it, or what anybody says would win, and how
     likely it finds it, or rare words would; both per token, or long ones would. A reply: how much more likely the
-    message makes it (pointwise mutual information), or what fits any message would win.
+    message makes it (pointwise mutual information), or what fits any message would win; for `base`, if it is there,
+    because a persona has unlearnt some of what it takes to answer.
     """
     items = [Item(text, wish.message) for text in texts]
-    within = _wishes(wish.base, wish.checkpoint, items)
+    reader, checkpoint = (base, None) if base and wish.message is not None else (wish.base, wish.checkpoint)
+    within = _wishes(reader, checkpoint, items)
     if wish.message is not None:
-        without = _wishes(wish.base, wish.checkpoint, [Item(text, "") for text in texts])
+        without = _wishes(reader, checkpoint, [Item(text, "") for text in texts])
     elif base is not None:
         without = _wishes(base, None, items)
     else:
