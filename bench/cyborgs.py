@@ -30,10 +30,9 @@ from bench import metrics
 from bench.arguments import errors_as_sentences, positive
 from bench.authors import Author, find_authors, read_author
 from bench.imitation import WIDTH, working_folder
-from bench.systems import Bench, predict, trained, trained_on, unprompted, voice_of
+from bench.systems import Bench, Reader, predict, reader_of, trained, trained_on, unprompted, voice_of
 from bot.hub import find_base
 from bot.pool.child import cores
-from models.engine.voices import Voice
 from training import run
 from training.clean import mended
 from training.corpus import Corpus, build_corpus
@@ -101,23 +100,23 @@ def measure(pair: Pair, stranger: Author, bench: Bench, work: Path) -> Iterator[
     name = "+".join(author.handle for author in pair)
     classifier = metrics.train_classifier({author.handle: author.all_known for author in (*pair, stranger)})
 
-    def row(system: str, voices: Sequence[Voice], costs: Sequence[Row] = (), *, speaks: bool = False) -> Row:
+    def row(system: str, readers: Sequence[Reader], costs: Sequence[Row] = (), *, speaks: bool = False) -> Row:
         print(f"{name}: {system} ...", file=sys.stderr, flush=True)
         score = predict_labelled if system == "labelled" else predict
-        each = [score(voice, author)["bits_per_byte"] for voice, author in zip(voices, pair, strict=True)]
-        texts = unprompted(voices[0], bench, bench.sampling(system)).texts if speaks else ()
+        each = [score(reader, author)["bits_per_byte"] for reader, author in zip(readers, pair, strict=True)]
+        texts = unprompted(voice_of(readers[0], bench), bench, bench.sampling(system)).texts if speaks else ()
         return as_row(pair, system, each, costs, shares(classifier, pair, texts))
 
-    yield row("base", [voice_of(None, bench)] * 2)
+    yield row("base", [reader_of(None, bench)] * 2)
     learnt = [trained(STANDARD.name, author, bench, work) for author in pair]
-    own = [voice_of(folder / "checkpoint", bench) for folder, _ in learnt]
+    own = [reader_of(folder / "checkpoint", bench) for folder, _ in learnt]
     yield row("own", own, [cost for _, cost in learnt])
     mix = build_corpus({author.handle: author.older for author in pair}, STANDARD)
     for system, corpus in (("trained", mix), ("labelled", labelled(mix))):
         handles = (pair[0].handle, pair[1].handle)
         folder, cost = trained_on(corpus, handles, STANDARD, bench, work / f"{name}-{system}")
-        voice = voice_of(folder / "checkpoint", bench)
-        yield row(system, [voice] * 2, [cost], speaks=system == "trained")
+        reader = reader_of(folder / "checkpoint", bench)
+        yield row(system, [reader] * 2, [cost], speaks=system == "trained")
     yield row("averaged", [averaged(own, (0.5, 0.5))] * 2, speaks=True)
     said = [shares(classifier, pair, [piece.text for piece in author.held_out]) for author in pair]
     yield as_row(pair, "real", [None, None], (), [metrics.mean(column) for column in zip(*said, strict=True)])
@@ -139,17 +138,17 @@ def as_row(
 # --- Voices of two ----------------------------------------------------------------------------------------------------
 
 
-def averaged(voices: Sequence[Voice], weights: Sequence[float]) -> Voice:
+def averaged(readers: Sequence[Reader], weights: Sequence[float]) -> Reader:
     """The weighted sum of adapters of one base: low-rank products add up when A's are joined along the rank and B's,
     scaled, as well."""
     low_rank = {
         name: (
-            torch.cat([voice.low_rank[name][0] for voice in voices], dim=1),
-            torch.cat([w * voice.low_rank[name][1] for voice, w in zip(voices, weights, strict=True)], dim=0),
+            torch.cat([reader.low_rank[name][0] for reader in readers], dim=1),
+            torch.cat([w * reader.low_rank[name][1] for reader, w in zip(readers, weights, strict=True)], dim=0),
         )
-        for name in voices[0].low_rank
+        for name in readers[0].low_rank
     }
-    return replace(voices[0], low_rank=low_rank)
+    return replace(readers[0], low_rank=low_rank)
 
 
 def labelled(corpus: Corpus) -> Corpus:
@@ -167,17 +166,17 @@ def label(handle: str) -> str:
     return f"@{handle}:"
 
 
-def predict_labelled(voice: Voice, author: Author) -> dict[str, float | int]:
+def predict_labelled(reader: Reader, author: Author) -> dict[str, float | int]:
     """As `predict`, of the texts after their label: p(text | label) = p(label, text) / p(label), each the sum of both
     ways to begin. The blank between costs bits and counts as no byte."""
-    start: list[int] = voice.tokenizer.encode(label(author.handle)).ids
-    encodings = voice.tokenizer.encode_batch([f"{label(author.handle)} {piece.text}" for piece in author.held_out])
+    start: list[int] = reader.tokenizer.encode(label(author.handle)).ids
+    encodings = reader.tokenizer.encode_batch([f"{label(author.handle)} {piece.text}" for piece in author.held_out])
     assert all(encoding.ids[: len(start)] == start for encoding in encodings)
-    room = voice.model.config.n_positions - 2
-    low_rank = voice.low_rank or None
-    nats = either_way(voice.model, [encoding.ids[:room] for encoding in encodings], voice.marks, low_rank)
-    ways = [([voice.marks.end, *start], 1), ([voice.marks.end, voice.marks.reply, *start], 1)]
-    of_label = -torch.tensor(row_nats(voice.model, ways, low_rank), dtype=torch.float64).neg().logsumexp(0).item()
+    room = reader.model.config.n_positions - 2
+    low_rank = reader.low_rank or None
+    nats = either_way(reader.model, [encoding.ids[:room] for encoding in encodings], reader.marks, low_rank)
+    ways = [([reader.marks.end, *start], 1), ([reader.marks.end, reader.marks.reply, *start], 1)]
+    of_label = -torch.tensor(row_nats(reader.model, ways, low_rank), dtype=torch.float64).neg().logsumexp(0).item()
     size = sum(sum(map(len, encoding.tokens[len(start) : room])) for encoding in encodings)  # an end for each blank
     return {"bits_per_byte": (nats - len(encodings) * of_label) / math.log(2) / size, "held_out_bytes": size}
 

@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from bench.arguments import errors_as_sentences, names, positive
@@ -29,8 +28,6 @@ from bot.config import load_config
 from bot.flows.imitate import CONTROL
 from bot.hub import find_base
 from bot.moderation import Moderator
-from bot.pool.child import cores
-from models.engine.device import choose_device
 from models.engine.scoring import nats_and_tokens
 from models.engine.voices import Voice, Voices
 from models.sampling import Sampling
@@ -234,8 +231,8 @@ def answers(
 def gain(voice: Voice, message: str, reply: str) -> float:
     """log p(reply | message) - log p(reply | some message or other), in nats: the reply's pointwise mutual information
     with what it answers (Li et al. 2016, "A diversity-promoting objective function for neural conversation models")."""
-    with torch.inference_mode():
-        return nats_and_tokens(Item(reply, ""), voice)[0] - nats_and_tokens(Item(reply, message), voice)[0]
+    (unanswered, _), (answered, _) = nats_and_tokens([Item(reply, ""), Item(reply, message)], voice)
+    return unanswered - answered
 
 
 def measure(
@@ -254,9 +251,7 @@ def measure(
     bench = Bench(chosen.base, find_base(chosen.base), seed=chosen.seed, device=chosen.device)
     recipe = recipe_named(chosen.recipe)
     folder, _ = trained_on(corpus, (handle,), recipe, bench, chosen.work / f"{handle}-{chosen.recipe}")
-    torch.set_num_threads(max(1, cores() - 1))
-    device = choose_device(chosen.device)
-    voices = Voices(device, torch.float32 if device == "cpu" else torch.bfloat16, 0)
+    voices = bench.voices()
     base = str(bench.base_folder)
     reader = voices.get(base, None)  # chooses, as in the product
     for name, weights in (("base", None), ("persona", str(folder / "checkpoint"))):

@@ -17,13 +17,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shutil import copyfile, copytree, rmtree
 from typing import Any
 
 import markovify
 import torch
+from tokenizers import Tokenizer
+from torch import Tensor
 
 from bench.authors import Author
 from bot.app import App
@@ -35,10 +37,13 @@ from bot.flows.train import carry_out, request
 from bot.pool.child import ALLOWED, FIXED, cores
 from bot.pool.protocol import Tell
 from bot.store import timelines
-from models.checkpoint import sha256
-from models.engine.batching import ROWS, Running
+from models.checkpoint import read_checkpoint, sha256
+from models.engine.batching import Running
 from models.engine.device import choose_device
-from models.engine.voices import Voice, Voices
+from models.engine.gpt2 import GPT2
+from models.engine.slots import ROWS
+from models.engine.voices import Voice, Voices, load_base, read_low_rank
+from models.prompt import Marks
 from models.sampling import HUGGINGTWEETS, Sampling
 from models.wire import Done, Generate
 from training import run
@@ -83,6 +88,10 @@ class Bench:
         }
         # Not the file of whoever measures: all that is not said here is the default.
         return load_config(Path(os.devnull), {f"MOCKINGBIRD__{name}": value for name, value in chosen.items()})
+
+    def voices(self) -> Voices:
+        """What a worker speaks with."""
+        return Voices(choose_device(self.device), self.threads or max(1, cores() - 1), 0)
 
     def sampling(self, system: str) -> Sampling:
         """huggingtweets draws as it did; all others as the product does."""
@@ -227,17 +236,13 @@ def peak_memory_mb(pid: int) -> float | None:
 
 def speak(checkpoint: Path | None, author: Author, bench: Bench, sampling: Sampling) -> Made:
     """Texts without a prompt from the engine, and how well it predicts the held-out ones."""
-    device = choose_device(bench.device)
-    voices = Voices(device, torch.float32 if device == "cpu" else torch.bfloat16, 0)
-    voice = voices.get(str(bench.base_folder), str(checkpoint) if checkpoint else None)
+    voice = bench.voices().get(str(bench.base_folder), str(checkpoint) if checkpoint else None)
     made = unprompted(voice, bench, sampling)
-    scoring = voice if device == "cpu" else voice_of(checkpoint, bench)
-    return Made(made.texts, made.figures | predict(scoring, author))
+    return Made(made.texts, made.figures | predict(reader_of(checkpoint, bench), author))
 
 
 def unprompted(voice: Voice, bench: Bench, sampling: Sampling) -> Made:
     """Texts without a prompt from the engine, seeds from `bench.seed` on."""
-    torch.set_num_threads(bench.threads or max(1, cores() - 1))
     seeds = range(bench.seed, bench.seed + bench.tweets)
     began = time.monotonic()
     found = written(voice, [Generate(n, "", None, "", seed, sampling) for n, seed in enumerate(seeds)])
@@ -253,30 +258,57 @@ def written(voice: Voice, requests: Sequence[Generate]) -> list[Done]:
     running = Running()
     waiting = list(reversed(requests))
     under_way = 0
-    with torch.inference_mode():
-        while waiting or running:
-            while waiting and under_way < ROWS:
-                running.join(waiting.pop(), voice)
-                under_way += 1
-            for done in running.step():
-                found[done.id] = done
-                under_way -= 1
+    while waiting or running:
+        while waiting and under_way < ROWS:
+            running.join(waiting.pop(), voice)
+            under_way += 1
+        for done in running.step():
+            found[done.id] = done
+            under_way -= 1
     return [found[request.id] for request in requests]
 
 
-def voice_of(checkpoint: Path | None, bench: Bench) -> Voice:
-    """A voice in the precision in which the trainer scores."""
-    voices = Voices(choose_device(bench.device), torch.float32, 0)
-    return voices.get(str(bench.base_folder), str(checkpoint) if checkpoint else None)
+@dataclass(frozen=True)
+class Reader:
+    """A voice as the trainer has it: in torch, and in the precision in which it scores."""
+
+    model: GPT2
+    tokenizer: Tokenizer
+    marks: Marks
+    low_rank: dict[str, tuple[Tensor, Tensor]]
 
 
-def predict(voice: Voice, author: Author) -> dict[str, float | int]:
+def reader_of(checkpoint: Path | None, bench: Bench) -> Reader:
+    torch.set_num_threads(bench.threads or max(1, cores() - 1))
+    device = choose_device(bench.device)
+    facts = read_checkpoint(checkpoint) if checkpoint else None
+    whole = facts is not None and facts.kind == "model"
+    base = load_base(
+        checkpoint if checkpoint and whole else bench.base_folder, lambda folder: GPT2.load(folder, device).eval()
+    )
+    pairs = read_low_rank(checkpoint, facts) if checkpoint and facts and not whole else {}
+    low_rank = {
+        name: (torch.from_numpy(a).to(device).float(), torch.from_numpy(b).to(device).float())
+        for name, (a, b) in pairs.items()
+    }
+    return Reader(base.model, base.tokenizer, base.marks, low_rank)
+
+
+def voice_of(reader: Reader, bench: Bench) -> Voice:
+    """What a reader with an adapter speaks with."""
+    voice = bench.voices().get(str(bench.base_folder), None)
+    low_rank = {name: (a.cpu().numpy(), b.cpu().numpy()) for name, (a, b) in reader.low_rank.items()}
+    return replace(voice, low_rank=low_rank)
+
+
+def predict(reader: Reader, author: Author) -> dict[str, float | int]:
     """How many bits a byte of the held-out texts costs a voice, each text's end counted as a byte, whether the voice
     would write it as a tweet or as a reply (`training.engine.evaluate.either_way`)."""
-    encodings = voice.tokenizer.encode_batch([piece.text for piece in author.held_out])
+    encodings = reader.tokenizer.encode_batch([piece.text for piece in author.held_out])
     # Only a text longer than the base's context is scored in part, and then only the part counts.
-    room = voice.model.config.n_positions - 2
-    nats = either_way(voice.model, [encoding.ids[:room] for encoding in encodings], voice.marks, voice.low_rank or None)
+    room = reader.model.config.n_positions - 2
+    ids = [encoding.ids[:room] for encoding in encodings]
+    nats = either_way(reader.model, ids, reader.marks, reader.low_rank or None)
     size = sum(sum(map(len, encoding.tokens[:room])) + 1 for encoding in encodings)
     return {"bits_per_byte": nats / math.log(2) / size, "held_out_bytes": size}
 
@@ -338,7 +370,7 @@ async def product(author: Author, bench: Bench, work: Path) -> Made:
             texts += [candidate.text for candidate in imitation.accepted]
         seconds = time.monotonic() - began
     rmtree(data)
-    predicted = predict(voice_of(finished / "checkpoint", bench), author)
+    predicted = predict(reader_of(finished / "checkpoint", bench), author)
     return Made(tuple(texts[: bench.tweets]), {**cost, "seconds": seconds, **predicted})
 
 

@@ -50,6 +50,7 @@ class App:
             max_waiting=config.pool.max_waiting,
             hang_seconds=config.pool.hang_seconds,
             log=data / "logs" / "worker.log",
+            cache=data / "cache",
         )
         self.pool = LocalPool(worker)
         at_once = min(config.model.max_batch, config.pool.max_waiting)

@@ -14,8 +14,10 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import nn
 
-from models.checkpoint import Checkpoint, sha256, write_checkpoint
-from models.engine.gpt2 import GPT2, GPT2Config, Projection
+from models.checkpoint import Checkpoint, read_checkpoint, sha256, write_checkpoint
+from models.engine.gpt2 import GPT2, Projection
+from models.engine.shape import GPT2Config
+from models.engine.voices import read_low_rank
 
 VOCABULARY = 320
 WORDS = """
@@ -120,3 +122,9 @@ def make_adapter(
     facts = {"base": "tiny", "base_sha256": sha256(base / "model.safetensors"), "rank": rank, "alpha": alpha, **said}
     write_checkpoint(folder, Checkpoint("adapter", **facts))
     return folder
+
+
+def torch_low_rank(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """A checkpoint's adapter as a worker holds it, for the model in torch."""
+    pairs = read_low_rank(folder, read_checkpoint(folder))
+    return {name: (torch.from_numpy(a).float(), torch.from_numpy(b).float()) for name, (a, b) in pairs.items()}

@@ -34,6 +34,7 @@ class WorkerSettings:
     max_waiting: int  # requests that may wait before further ones are refused
     hang_seconds: float  # without a sign of life while requests are in flight
     log: Path
+    cache: Path  # a folder for what takes long to make of a base's files
     start_seconds: float = 120.0  # until it must be ready; a slow disk may need long for torch
 
 
@@ -155,7 +156,8 @@ class LocalPool:
         self._sign = asyncio.get_running_loop().time()
         child = await Child.start(
             "models.engine",
-            *("--device", settings.device, "--threads", str(settings.threads), "--budget-mb", str(settings.budget_mb)),
+            *("--device", settings.device, "--threads", str(settings.threads)),
+            *("--budget-mb", str(settings.budget_mb), "--cache", str(settings.cache)),
             log=settings.log,
         )
         self._child = child

@@ -10,12 +10,11 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-
-import torch
+from pathlib import Path
 
 from models.checkpoint import DamagedCheckpoint
 from models.engine.batching import Running, too_late
-from models.engine.device import choose_device, worker_dtype
+from models.engine.device import choose_device
 from models.engine.scoring import score
 from models.engine.voices import BaseProblem, Voices
 from models.lifeline import die_with_parent
@@ -28,15 +27,14 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--budget-mb", type=int, required=True, help="memory for adapters and whole models")
+    parser.add_argument("--cache", type=Path, help="a folder for what takes long to make of a base's files")
     arguments = parser.parse_args()
     die_with_parent()
-    torch.set_num_threads(arguments.threads)
     device = choose_device(arguments.device)
-    voices = Voices(device, worker_dtype(device), arguments.budget_mb * 2**20)
+    voices = Voices(device, arguments.threads, arguments.budget_mb * 2**20, arguments.cache)
     with socket.socket(fileno=arguments.fd) as bot:
         bot.sendall(encode(Ready(device, arguments.threads)))
-        with torch.inference_mode():
-            serve(Inbox(bot), bot, voices)
+        serve(Inbox(bot), bot, voices)
 
 
 def serve(inbox: Inbox, bot: socket.socket, voices: Voices) -> None:
@@ -77,9 +75,11 @@ def take(message: Message, running: Running, voices: Voices) -> Scored | Failed 
             return Failed(message.id, "checkpoint", str(error))
         except BaseProblem as error:
             return Failed(message.id, "base", str(error))
-        except (MemoryError, torch.OutOfMemoryError) as error:
+        except MemoryError as error:
             return Failed(message.id, "memory", str(error))
         except Exception as error:
+            if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for its name
+                return Failed(message.id, "memory", str(error))
             traceback.print_exc(file=sys.stderr)
             return Failed(message.id, "bug", f"{type(error).__name__}: {error}")
     return None

@@ -1,44 +1,38 @@
-"""Continuous batching: requests join and leave a running batch at token borders, whatever their persona.
-
-A batch always computes the same number of rows, in use or not, and adapters in slices of one width: matrix products of
-one fixed shape give a row the same bits whoever its neighbours are, so the same seed gives the same text alone or in
-any batch.
-"""
+"""Continuous batching: requests join and leave a running batch at token borders, whatever their persona."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from models.engine.cache import Cache
-from models.engine.gpt2 import LowRank
 from models.engine.sampler import Draw, draw_tokens
+from models.engine.slots import ROWS, Logits
 from models.engine.voices import Voice
 from models.prompt import prompt_tokens, without_marks
 from models.sampling import Sampling
 from models.wire import Delta, Done, Failed, Generate
 
-ROWS = 8  # rows of every decoding step
-SLICE = 16  # of an adapter's rank
+AT_ONCE = 1024  # tokens of prompts that are read in one go at most, for the memory that reading takes
 
 
 @dataclass
 class Row:
-    """One request on its way: `last` is the token that the next step reads."""
+    """One request on its way; none of its tokens are read yet while it is `fresh`."""
 
     request: Generate
     voice: Voice
     sampling: Sampling
     prompt: str
-    before: list[int]  # the tokens of the prompt
+    start: list[int]  # what the model goes on from, marks included
+    before: list[int]  # the tokens of the prompt in it
     cut: int
-    last: int
     bad_words: list[list[int]]
     until: float  # when its time is over
     tokens: list[int] = field(default_factory=list)
+    fresh: bool = True
     sent: int = 0  # characters of its text that Deltas have told
 
     def draw(self) -> Draw:
@@ -62,138 +56,110 @@ class Row:
         return text
 
 
-class Adapters:
-    """The adapters of a batch's rows, of whatever ranks: slices of each weight's pair, (slices, ROWS, in, SLICE) and
-    (slices, ROWS, SLICE, out), zero where a row has none or a smaller one.
-
-    Zeros may change the bits of a product that they widen, but a slice of zeros only adds nothing to what is there.
-    """
-
-    def __init__(self) -> None:
-        self._stacks: dict[str, tuple[Tensor, Tensor]] = {}
-        self._counts: list[dict[str, int]] = [{} for _ in range(ROWS)]  # the slices of each row's own
-        self.low_rank: LowRank = {}  # as many slices as the widest row has now
-
-    def put(self, row: int, low_rank: LowRank) -> None:
-        """Gives a row its adapter; it must have left the one before."""
-        counts = {name: -(-a.shape[1] // SLICE) for name, (a, _) in low_rank.items()}
-        for name, count in counts.items():
-            self._reserve(name, count, *low_rank[name])
-        for name, (stacked_a, stacked_b) in self._stacks.items():
-            stacked_a[:, row] = 0.0
-            stacked_b[:, row] = 0.0
-            if name in low_rank:
-                whole_a, whole_b = low_rank[name]
-                for part, (a, b) in enumerate(zip(whole_a.split(SLICE, 1), whole_b.split(SLICE), strict=True)):
-                    stacked_a[part, row, :, : len(b)] = a
-                    stacked_b[part, row, : len(b)] = b
-        self._counts[row] = counts
-        self._narrow()
-
-    def leave(self, row: int) -> None:
-        self._counts[row] = {}
-        self._narrow()
-
-    def _reserve(self, name: str, count: int, a: Tensor, b: Tensor) -> None:
-        more = count - (len(self._stacks[name][0]) if name in self._stacks else 0)
-        if more > 0:
-            fresh = a.new_zeros(more, ROWS, len(a), SLICE), b.new_zeros(more, ROWS, SLICE, b.shape[1])
-            if name in self._stacks:
-                fresh = torch.cat([self._stacks[name][0], fresh[0]]), torch.cat([self._stacks[name][1], fresh[1]])
-            self._stacks[name] = fresh
-
-    def _narrow(self) -> None:
-        widest = {name: max(counts.get(name, 0) for counts in self._counts) for name in self._stacks}
-        self.low_rank = {name: (a[: widest[name]], b[: widest[name]]) for name, (a, b) in self._stacks.items()}
-
-
 class Batch:
-    """Up to ROWS requests of one model, with whatever adapters."""
+    """Up to ROWS requests of one model, with whatever adapters; row n is in slot n."""
 
     def __init__(self, voice: Voice) -> None:
         self.model, self.marks = voice.model, voice.marks
-        weight = self.model.wte.weight
-        self.rows: list[Row | None] = [None] * ROWS
-        self.cache = Cache(self.model.config, ROWS, weight.device, weight.dtype)
-        self.adapters = Adapters()
+        self.rows: list[Row] = []
+        self.slots = voice.model.slots()
 
     def fits(self, voice: Voice) -> bool:
         """Whether a request of this voice can join now."""
-        return self.model is voice.model and None in self.rows
+        return self.model is voice.model and len(self.rows) < ROWS
 
     def join(self, request: Generate, voice: Voice, until: float) -> None:
-        """Reads the prompt, all but its last token, into a free row."""
+        """Takes a request in; its prompt is read in the next step."""
         n_positions = self.model.config.n_positions
         most = max(1, min(request.sampling.max_tokens, n_positions - 2))
         sampling = replace(request.sampling, max_tokens=most)
         text = voice.tokens(request.prompt)
         message = None if request.message is None else voice.tokens(request.message)
-        prompt, cut = prompt_tokens(text, self.marks, n_positions - most, message=message)
+        start, cut = prompt_tokens(text, self.marks, n_positions - most, message=message)
         words = [word for word in sampling.bad_words if voice.tokens(word)]
         bad_words = [voice.tokens(form) for word in words for form in (word, f" {word}")]
         # The cut can fall inside a character; what is left of it is not shown.
         shown = voice.tokenizer.decode(text[cut:]).lstrip("\ufffd") if cut else without_marks(request.prompt)
-        index = self.rows.index(None)
-        try:
-            self.adapters.put(index, voice.low_rank)
-            if len(prompt) > 1:
-                ids = torch.tensor([prompt[:-1]], device=self.cache.rows.device)
-                self.model(ids, attend=self.cache.prefill(index, len(prompt) - 1), low_rank=voice.low_rank)
-        except BaseException:
-            self._free(index)  # or what was half read would stand before the next request's text
-            raise
-        self.rows[index] = Row(request, voice, sampling, shown, text[cut:], cut, prompt[-1], bad_words, until)
+        self.slots.put(len(self.rows), voice.low_rank)
+        self.rows.append(Row(request, voice, sampling, shown, start, text[cut:], cut, bad_words, until))
 
     def leave(self, request_id: int) -> None:
         """Forgets a request that is no longer wanted."""
         for index, row in enumerate(self.rows):
-            if row is not None and row.request.id == request_id:
+            if row.request.id == request_id:
                 self._free(index)
+                return
 
     def step(self) -> list[Done]:
         """One token for every row; returns the requests that are done."""
-        device = self.cache.rows.device
-        ids = torch.tensor([[row.last if row else self.marks.end] for row in self.rows], device=device)
-        positions = torch.tensor(self.cache.lengths, device=device)[:, None]
-        hidden = self.model(ids, positions, self.cache.step(), self.adapters.low_rank)
-        logits = self.model.logits(hidden, self.adapters.low_rank)[:, 0]
-        idle = Draw(Sampling(top_k=1), 0, 0)  # the least work
-        draws = [row.draw() if row else idle for row in self.rows]
+        parts = [*self._next(), *self._first()]
+        logits = np.concatenate(parts) if len(parts) > 1 else parts[0]
         finished = []
-        for index, token in enumerate(draw_tokens(logits, draws, self.marks)):
-            row = self.rows[index]
-            if row is None:
-                continue
-            self.cache.advance(index)
-            row.last = token
+        for row, token in zip(
+            self.rows, draw_tokens(logits, [row.draw() for row in self.rows], self.marks), strict=True
+        ):
             if token != self.marks.end:
                 row.tokens.append(token)
             if token == self.marks.end or len(row.tokens) == row.sampling.max_tokens:
                 finished.append(row.done(token == self.marks.end))
-                self._free(index)
+        for done in finished:
+            self.leave(done.id)
         return finished
 
+    def _next(self) -> Iterator[Logits]:
+        """What comes next in the rows that are on their way; they stand before those that are fresh."""
+        last = [row.tokens[-1] for row in self.rows if not row.fresh]
+        if last:
+            yield self.slots.step(last)
+
+    def _first(self) -> Iterator[Logits]:
+        """Reads the prompts of fresh rows, those of neighbours of one length together, and each but once: the
+        candidates of one imitation begin alike."""
+        fresh = [index for index, row in enumerate(self.rows) if row.fresh]
+        sources = {(id(row.voice), *row.start): index for index, row in reversed([*enumerate(self.rows)]) if row.fresh}
+        read: dict[int, Logits] = {}
+        for index in sorted(sources.values()):
+            if index in read:
+                continue
+            texts = [self.rows[index].start]
+            for next_one in range(index + 1, index + AT_ONCE // len(texts[0])):
+                if next_one not in sources.values() or len(self.rows[next_one].start) != len(texts[0]):
+                    break
+                texts.append(self.rows[next_one].start)
+            read |= dict(enumerate(self.slots.read(index, texts), index))
+        for index in fresh:
+            row = self.rows[index]
+            source = sources[(id(row.voice), *row.start)]
+            if source != index:
+                self.slots.copy(source, index)
+            row.fresh = False
+            yield read[source]
+
     def deltas(self) -> list[Delta]:
-        found = [row.delta() for row in self.rows if row and row.request.stream]
+        found = [row.delta() for row in self.rows if row.request.stream]
         return [delta for delta in found if delta.text]
 
     def overdue(self, now: float) -> list[Done | Failed]:
         ended: list[Done | Failed] = []
-        for index, row in enumerate(self.rows):
-            if row is not None and row.until <= now:
-                done = row.done(finished=False)
-                ended.append(done if done.text else too_late(row.request))
-                self._free(index)
+        for row in [row for row in self.rows if row.until <= now]:
+            done = row.done(finished=False)
+            ended.append(done if done.text else too_late(row.request))
+            self.leave(row.request.id)
         return ended
 
     def _free(self, index: int) -> None:
-        self.rows[index] = None
-        self.adapters.leave(index)
-        self.cache.free(index)
+        """Others take its place: the last of those on their way, and the last fresh one the place of that."""
+        on_their_way = sum(not row.fresh for row in self.rows)
+        for last in (on_their_way - 1, len(self.rows) - 1):
+            if index < last:
+                self.rows[index] = self.rows[last]
+                self.slots.move(last, index)
+                index = last
+        self.rows.pop()
 
     @property
     def empty(self) -> bool:
-        return not any(self.rows)
+        return not self.rows
 
 
 def too_late(request: Generate) -> Failed:

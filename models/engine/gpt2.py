@@ -7,9 +7,7 @@ ours load there; tests compare the two.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -17,7 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from models.engine.int8 import Int8
+from models.engine.shape import EMBEDDING, GPT2Config, read_weights
 
 # How one layer attends: (layer, query, key, value), each (batch, heads, time, head size) -> the same shape.
 # Training passes `causal`; generation passes its key/value cache's method, which also remembers the keys.
@@ -28,58 +26,6 @@ Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 # With one dimension more in front, they are slices of the rank, whose products are added one after the other.
 # That of "wte", (vocabulary, rank) and (rank, width), counts where tokens are read and where they are predicted.
 LowRank = Mapping[str, tuple[Tensor, Tensor]]
-
-EMBEDDING = "wte"
-
-# What config.json may not say otherwise: the variants that transformers knows of and we would compute wrongly.
-PLAIN = {
-    "activation_function": "gelu_new",
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "add_cross_attention": False,
-    "tie_word_embeddings": True,
-}
-
-
-def low_rank_pairs(tensors: Mapping[str, Tensor], scale: float) -> dict[str, tuple[Tensor, Tensor]]:
-    """ "<weight>.lora_A" and "<weight>.lora_B", as adapters are stored -> (A, B * scale) by the name of the weight."""
-    names = sorted(name.removesuffix(".lora_A") for name in tensors if name.endswith(".lora_A"))
-    return {name: (tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"] * scale) for name in names}
-
-
-@dataclass(frozen=True)
-class GPT2Config:
-    """The numbers of config.json that decide shapes; dropout is used in training only."""
-
-    vocab_size: int
-    n_positions: int
-    n_embd: int
-    n_layer: int
-    n_head: int
-    layer_norm_epsilon: float = 1e-5
-    dropout: float = 0.1
-
-    @classmethod
-    def read(cls, folder: Path) -> GPT2Config:
-        """Reads `folder`/config.json; raises ValueError when it does not describe a GPT-2."""
-        raw = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if raw.get("model_type") != "gpt2":
-            raise ValueError(f"{folder} holds a model of type {raw.get('model_type')!r}, not a GPT-2")
-        for name, plain in PLAIN.items():
-            if raw.get(name, plain) != plain:
-                raise ValueError(f"{folder} holds a GPT-2 whose {name} is {raw[name]!r}; only {plain!r} is supported")
-        try:
-            return cls(
-                vocab_size=raw["vocab_size"],
-                n_positions=raw.get("n_positions", 1024),
-                n_embd=raw["n_embd"],
-                n_layer=raw["n_layer"],
-                n_head=raw["n_head"],
-                layer_norm_epsilon=raw.get("layer_norm_epsilon", 1e-5),
-                dropout=raw.get("resid_pdrop", 0.1),
-            )
-        except KeyError as error:
-            raise ValueError(f"{folder / 'config.json'} does not say {error}") from error
 
 
 def add_low_rank(y: Tensor, x: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -108,8 +54,7 @@ class Projection(nn.Module):
 
     def forward(self, x: Tensor, low_rank: LowRank | None) -> Tensor:
         """(batch, time, in) -> (batch, time, out)."""
-        weight: Tensor | Int8 = self.weight
-        y = weight(x).add_(self.bias) if isinstance(weight, Int8) else F.linear(x, weight.t(), self.bias)
+        y = F.linear(x, self.weight.t(), self.bias)
         if low_rank is not None and (pair := low_rank.get(self.name)) is not None:
             y = add_low_rank(y, x, *pair)
         return y
@@ -183,8 +128,7 @@ class GPT2(nn.Module):
         """Token ids (batch, time) -> final hidden states (batch, time, width); positions count from 0 if not given."""
         if positions is None:
             positions = torch.arange(ids.shape[1], device=ids.device)
-        table: Tensor | Int8 = self.wte.weight
-        x = (table.rows(ids) if isinstance(table, Int8) else self.wte(ids)) + self.wpe(positions)
+        x = self.wte(ids) + self.wpe(positions)
         if low_rank is not None and (pair := low_rank.get(EMBEDDING)) is not None:
             a, b = (part.to(x.dtype) for part in pair)
             row = torch.arange(len(ids), device=ids.device)[:, None]
@@ -202,8 +146,7 @@ class GPT2(nn.Module):
     def logits(self, hidden: Tensor, low_rank: LowRank | None = None) -> Tensor:
         """Hidden states (batch, time, width) -> logits (batch, time, vocabulary) in the precision of `hidden`; the
         head is the token embedding, as in GPT-2."""
-        table: Tensor | Int8 = self.wte.weight
-        found = table(hidden) if isinstance(table, Int8) else F.linear(hidden, table.to(hidden.dtype))
+        found = F.linear(hidden, self.wte.weight.to(hidden.dtype))
         if low_rank is not None and (pair := low_rank.get(EMBEDDING)) is not None:
             a, b = pair
             found = add_low_rank(found, hidden, b.mT, a.mT)
@@ -222,34 +165,11 @@ class GPT2(nn.Module):
                     parameter.normal_(0.0, residual if "c_proj" in name else 0.02, generator=generator)
         return self
 
-    def to_int8(self) -> GPT2:
-        """Replaces the matrices by their roundings to 8 bits, for generation; what is left of the floats stays."""
-        for module in self.modules():
-            if isinstance(module, Projection | nn.Embedding) and module is not self.wpe:
-                weight = module.get_parameter("weight")
-                del module.weight
-                module.register_module("weight", Int8(weight.t() if isinstance(module, Projection) else weight))
-        return self.requires_grad_(False)
-
     @classmethod
     def load(cls, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> GPT2:
-        """Loads a folder with config.json and model.safetensors, as transformers or we wrote it; torch.int8 is to hold
-        the matrices in 8 bits and compute in float32. Raises ValueError when weights are missing or of the wrong
-        shape."""
-        model = cls(GPT2Config.read(folder))
-        found = {
-            name.removeprefix("transformer."): tensor
-            for name, tensor in load_file(folder / "model.safetensors").items()
-        }
-        # Old GPT-2 files carry the causal mask as a buffer and some carry the tied head twice.
-        expected = model.state_dict()
-        for name, tensor in expected.items():
-            if name not in found:
-                raise ValueError(f"{folder} lacks the weight {name} that its config.json asks for")
-            if found[name].shape != tensor.shape:
-                raise ValueError(
-                    f"in {folder} the weight {name} has the shape {tuple(found[name].shape)}, where its config.json "
-                    f"asks for {tuple(tensor.shape)}"
-                )
-        model.load_state_dict({name: found[name] for name in expected})
-        return model.to_int8().to(device) if dtype == torch.int8 else model.to(device=device, dtype=dtype)
+        """Loads a folder with config.json and model.safetensors, as transformers or we wrote it. Raises ValueError when
+        weights are missing or of the wrong shape."""
+        config = GPT2Config.read(folder)
+        model = cls(config)
+        model.load_state_dict(read_weights(folder, config, load_file))
+        return model.to(device=device, dtype=dtype)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
-import torch
-from safetensors.torch import load_file
+import numpy as np
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from models.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint, sha256
-from models.engine.gpt2 import GPT2, low_rank_pairs
+from models.engine.shape import low_rank_pairs
+from models.engine.slots import LowRank, Model
 from models.engine.tokenizer import load_tokenizer, marks_of
 from models.prompt import Marks, without_marks
+
+M = TypeVar("M")
+GRAPH_VERSION = 1  # of what CpuModel writes: another number makes it anew
 
 
 class BaseProblem(ValueError):
@@ -22,10 +28,10 @@ class BaseProblem(ValueError):
 
 
 @dataclass(frozen=True)
-class Base:
+class Base(Generic[M]):
     """A pretrained model with its tokenizer; `sha256` is that of its weights."""
 
-    model: GPT2
+    model: M
     tokenizer: Tokenizer
     marks: Marks
     sha256: str
@@ -33,12 +39,12 @@ class Base:
 
 @dataclass(frozen=True)
 class Voice:
-    """What one request speaks with; `low_rank` holds A (in, rank) and B (rank, out), already scaled."""
+    """What one request speaks with; the adapter in 16 bits."""
 
-    model: GPT2
+    model: Model
     tokenizer: Tokenizer
     marks: Marks
-    low_rank: dict[str, tuple[Tensor, Tensor]]
+    low_rank: LowRank
     bytes: int
 
     def tokens(self, text: str) -> list[int]:
@@ -47,28 +53,29 @@ class Voice:
         return ids
 
 
-def load_base(folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Base:
-    """Loads a base folder, with its matrices in 8 bits if `dtype` is torch.int8; raises BaseProblem."""
+def load_base(folder: Path, load: Callable[[Path], M], digest: Callable[[Path], str] = sha256) -> Base[M]:
+    """Loads a base folder, its model by `load`; raises BaseProblem."""
     try:
-        model = GPT2.load(folder, device, dtype).eval()
+        model = load(folder)
         tokenizer = load_tokenizer(folder)
-        marks = marks_of(tokenizer)
+        return Base(model, tokenizer, marks_of(tokenizer), digest(folder / "model.safetensors"))
     except Exception as error:
         raise BaseProblem(f"{folder}: {error}") from error
-    return Base(model, tokenizer, marks, sha256(folder / "model.safetensors"))
 
 
-def read_low_rank(folder: Path, checkpoint: Checkpoint) -> dict[str, tuple[Tensor, Tensor]]:
-    """adapter.safetensors -> (A, B * alpha / rank) by the name of the weight."""
-    return low_rank_pairs(load_file(folder / "adapter.safetensors"), checkpoint.alpha / checkpoint.rank)
+def read_low_rank(folder: Path, checkpoint: Checkpoint) -> LowRank:
+    """adapter.safetensors -> (A, B * alpha / rank) by the name of the weight, in 16 bits."""
+    tensors = {name: value.astype(np.float16) for name, value in load_file(folder / "adapter.safetensors").items()}
+    return low_rank_pairs(tensors, checkpoint.alpha / checkpoint.rank)
 
 
 class Voices:
     """Keeps bases for good and checkpoints up to `budget` bytes, the least recently used going first."""
 
-    def __init__(self, device: str, dtype: torch.dtype, budget: int) -> None:
-        self.device, self.dtype, self.budget = device, dtype, budget
-        self._bases: dict[str, Base] = {}
+    def __init__(self, device: str, threads: int, budget: int, cache: Path | None = None) -> None:
+        """`cache` is a folder for what takes long to make of a base's files and can be made anew at any time."""
+        self.device, self.threads, self.budget, self.cache = device, threads, budget, cache
+        self._bases: dict[str, Base[Model]] = {}
         self._voices: OrderedDict[tuple[str, str], Voice] = OrderedDict()
 
     def get(self, base: str, checkpoint: str | None) -> Voice:
@@ -78,33 +85,65 @@ class Voices:
             return Voice(held.model, held.tokenizer, held.marks, {}, 0)
         key = (base, checkpoint)
         if key not in self._voices:
-            self._voices[key] = self._load(Path(base), Path(checkpoint))
+            self._voices[key] = self._load(base, Path(checkpoint))
             self._make_room()
         self._voices.move_to_end(key)
         return self._voices[key]
 
-    def _base(self, folder: str) -> Base:
+    def _base(self, folder: str) -> Base[Model]:
         if folder not in self._bases:
-            self._bases[folder] = load_base(Path(folder), self.device, self.dtype)
+            self._bases[folder] = load_base(Path(folder), self._model, self._digest)
         return self._bases[folder]
 
-    def _load(self, base: Path, folder: Path) -> Voice:
+    def _load(self, base: str, folder: Path) -> Voice:
         checkpoint = read_checkpoint(folder)
         if checkpoint.kind == "model":
-            whole = load_base(folder, self.device, self.dtype)
-            size = sum(weight.numel() * weight.element_size() for weight in whole.model.state_dict().values())
-            return Voice(whole.model, whole.tokenizer, whole.marks, {}, size)
-        held = self._base(str(base))
+            whole = load_base(folder, self._whole_model, lambda _: "")
+            return Voice(whole.model, whole.tokenizer, whole.marks, {}, whole.model.bytes)
+        held = self._base(base)
         if held.sha256 != checkpoint.base_sha256:
             raise DamagedCheckpoint(f"it was trained on another version of the base {checkpoint.base}")
         try:
-            pairs = read_low_rank(folder, checkpoint)
+            low_rank = read_low_rank(folder, checkpoint)
         except Exception as error:  # safetensors has no base class for what it raises
             raise DamagedCheckpoint(str(error)) from error
-        dtype = held.model.wte.weight.dtype
-        low_rank = {name: (a.to(self.device, dtype), b.to(self.device, dtype)) for name, (a, b) in pairs.items()}
-        size = sum(part.numel() * part.element_size() for pair in low_rank.values() for part in pair)
+        size = sum(part.nbytes for pair in low_rank.values() for part in pair)
         return Voice(held.model, held.tokenizer, held.marks, low_rank, size)
+
+    def _model(self, folder: Path) -> Model:
+        return self._read_model(folder, self._cached(folder / "model.safetensors", f".graph-{GRAPH_VERSION}"))
+
+    def _whole_model(self, folder: Path) -> Model:
+        # Not cached: a copy elsewhere would outlive the persona.
+        return self._read_model(folder, None)
+
+    def _read_model(self, folder: Path, graph: Path | None) -> Model:
+        # Each device's libraries are imported where it is used: torch alone takes seconds.
+        if self.device == "cpu":
+            from models.engine.cpu import CpuModel
+
+            return CpuModel.load(folder, self.threads, graph)
+        from models.engine.gpu import GpuModel
+
+        return GpuModel.load(folder, self.device)
+
+    def _digest(self, weights: Path) -> str:
+        """The sha256 of a base's weights: of GPT-2's it takes seconds."""
+        known = self._cached(weights, ".sha256")
+        if known is None:
+            return sha256(weights)
+        if not known.exists():
+            known.parent.mkdir(parents=True, exist_ok=True)
+            known.write_text(sha256(weights), encoding="ascii")
+        return known.read_text(encoding="ascii")
+
+    def _cached(self, weights: Path, kind: str) -> Path | None:
+        """Where in the cache something made of a file is; another name once the file is another one."""
+        if self.cache is None:
+            return None
+        facts = weights.stat()
+        name = hashlib.sha256(f"{weights.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:16]
+        return self.cache / f"{name}{kind}"
 
     def _make_room(self) -> None:
         while len(self._voices) > 1 and sum(voice.bytes for voice in self._voices.values()) > self.budget:

@@ -12,8 +12,7 @@ import torch
 
 from bench.authors import Author
 from bench.cyborgs import averaged, label, labelled, main, pairs, predict_labelled
-from bench.systems import predict
-from models.engine.voices import Voice, load_base
+from bench.systems import Bench, Reader, predict, reader_of
 from training.corpus import Corpus, Piece
 
 PEOPLE = {
@@ -38,9 +37,8 @@ def timelines(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def voice(tiny_base: Path) -> Voice:
-    base = load_base(tiny_base)
-    return Voice(base.model, base.tokenizer, base.marks, {}, 0)
+def reader(tiny_base: Path) -> Reader:
+    return reader_of(None, Bench("tiny", tiny_base, device="cpu"))
 
 
 @pytest.fixture(scope="module")
@@ -66,19 +64,19 @@ def test_a_pair_has_a_row_of_each_way(rows: dict[str, Any]) -> None:
     assert rows["real"]["attribution"] == {"first": 0.5, "second": 0.5, "neither": 0.0}
 
 
-def random_voice(voice: Voice, seed: int) -> Voice:
+def random_reader(reader: Reader, seed: int) -> Reader:
     draw = torch.Generator().manual_seed(seed)
-    size = voice.model.config
+    size = reader.model.config
     shapes = {"wte": (size.vocab_size, 3, size.n_embd), "h.0.attn.c_attn": (size.n_embd, 4, 3 * size.n_embd)}
     low_rank = {
         name: (torch.randn(n_in, rank, generator=draw), torch.randn(rank, n_out, generator=draw))
         for name, (n_in, rank, n_out) in shapes.items()
     }
-    return Voice(voice.model, voice.tokenizer, voice.marks, low_rank, 0)
+    return Reader(reader.model, reader.tokenizer, reader.marks, low_rank)
 
 
-def test_an_average_is_the_weighted_sum_of_the_differences(voice: Voice) -> None:
-    one, two = random_voice(voice, 1), random_voice(voice, 2)
+def test_an_average_is_the_weighted_sum_of_the_differences(reader: Reader) -> None:
+    one, two = random_reader(reader, 1), random_reader(reader, 2)
     mixed = averaged([one, two], (0.25, 0.75))
     for name, (a, b) in mixed.low_rank.items():
         parts = [held.low_rank[name][0] @ held.low_rank[name][1] for held in (one, two)]
@@ -92,14 +90,14 @@ def author(texts: list[str]) -> Author:
     return Author("jo", (), tuple(Piece("jo", text) for text in texts), (), ())
 
 
-def test_the_label_is_given_and_not_counted(voice: Voice) -> None:
+def test_the_label_is_given_and_not_counted(reader: Reader) -> None:
     texts = ["rain walks over the roof", "sieben Füchse 🦊"]
-    plain, after = predict(voice, author(texts)), predict_labelled(voice, author(texts))
+    plain, after = predict(reader, author(texts)), predict_labelled(reader, author(texts))
     assert after["held_out_bytes"] == plain["held_out_bytes"] == sum(len(text.encode()) + 1 for text in texts)
     # The chain rule: what the whole costs beyond the text is the label's, the same before every text.
     of_label = []
     for text in texts:
-        whole, alone = predict(voice, author([f"{label('jo')} {text}"])), predict_labelled(voice, author([text]))
+        whole, alone = predict(reader, author([f"{label('jo')} {text}"])), predict_labelled(reader, author([text]))
         bits = [found["bits_per_byte"] * found["held_out_bytes"] for found in (whole, alone)]
         of_label.append(bits[0] - bits[1])
     assert of_label[0] > 0

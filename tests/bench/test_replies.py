@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 
 from bench.replies import Judge, Pair, answers, corpus_of, gain, main, messages, real_pairs, repeats, retweeted_texts
 from models.engine.scoring import nats_and_tokens
@@ -110,7 +109,7 @@ def test_originals_stand_beside_retweets(tmp_path: Path) -> None:
 
 def test_each_message_gets_its_own_answers_whoever_else_is_answered(tmp_path: Path) -> None:
     base = str(make_base(tmp_path, Shape(n_layer=1, n_positions=256)))
-    voices = Voices("cpu", torch.float32, 0)
+    voices = Voices("cpu", 1, 0)
     both = answers(voices, base, None, ["the kettle sings", "nobody asked"], 3, seed=5)
     assert all(1 <= len(texts) <= 3 for texts in both)  # some that random weights write are refused
     assert answers(voices, base, None, ["the kettle sings"], 3, seed=5) == both[:1]
@@ -119,8 +118,8 @@ def test_each_message_gets_its_own_answers_whoever_else_is_answered(tmp_path: Pa
 
 def test_the_gain_is_what_the_message_tells_of_the_reply(tmp_path: Path) -> None:
     base = str(make_base(tmp_path))
-    voice = Voices("cpu", torch.float32, 0).get(base, None)
-    nats = {message: nats_and_tokens(Item("so do i", message), voice)[0] for message in ("", "the kettle sings")}
+    voice = Voices("cpu", 1, 0).get(base, None)
+    nats = {said: nats_and_tokens([Item("so do i", said)], voice)[0][0] for said in ("", "the kettle sings")}
     assert gain(voice, "the kettle sings", "so do i") == pytest.approx(nats[""] - nats["the kettle sings"])
     assert gain(voice, "", "so do i") == 0.0
 

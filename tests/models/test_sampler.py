@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -31,7 +32,7 @@ SEEDS = st.integers(0, 2**63)
 def drawn_of(logits: Tensor, draws: Sequence[Draw]) -> list[int]:
     """Draws with the likeliest token of all behind the others: the reply mark, which must not change anything."""
     with_mark = torch.cat([logits, torch.full((len(draws), 1), 99.0)], dim=1)
-    return draw_tokens(with_mark, draws, Marks(END, reply=logits.shape[1]))
+    return draw_tokens(with_mark.numpy(), draws, Marks(END, reply=logits.shape[1]))
 
 
 def nucleus(logits: list[float], sampling: Sampling, generated: int, top_p: float) -> dict[int, float]:
@@ -65,7 +66,9 @@ def by_full_sort(logits: Tensor, draw: Draw) -> int:
     scaled = logits / draw.sampling.temperature
     values = scaled.tolist()
     order = sorted(range(len(values)), key=lambda token: (-values[token], token))
-    shares = [round(p * ONE) for p in torch.softmax(scaled, dim=-1).tolist()]
+    # In 32 bits as the sampler has them, but for their sum.
+    likelihood = np.exp(scaled.numpy() - scaled.max().item())
+    shares = [round(p * ONE) for p in (likelihood.astype(np.float64) / likelihood.sum(dtype=np.float64)).tolist()]
     limit = min(draw.sampling.top_k or len(order), len(order))
     enough = draw.sampling.top_p * (ONE if limit == len(order) else sum(shares[token] for token in order[:limit]))
     kept, mass = [], 0

@@ -1,46 +1,61 @@
 """A score is what plain torch computes, and no text's score depends on the others'."""
 
-from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from models.engine.cpu import CpuModel
+from models.engine.gpt2 import GPT2
 from models.engine.scoring import score
+from models.engine.slots import Model
 from models.engine.voices import Voice, Voices
 from models.wire import Item, Score
 from tests.factories import make_adapter, make_base, sentences
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_gradients() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
+class ExactVoices(Voices):
+    """Without rounding matrices to 8 bits."""
+
+    def _read_model(self, folder: Path, graph: Path | None) -> Model:
+        return CpuModel.load(folder, self.threads, graph, bits=32)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_base(tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["base", "adapter"])
-def voice(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Voice:
-    base = make_base(tmp_path_factory.mktemp("base"))
+def voice(request: pytest.FixtureRequest, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Voice:
     adapter = str(make_adapter(tmp_path_factory.mktemp("adapter"), base)) if request.param else None
-    return Voices("cpu", torch.float32, 2**30).get(str(base), adapter)
+    return ExactVoices("cpu", 2, 2**30).get(str(base), adapter)
 
 
 def nats(voice: Voice, items: list[Item]) -> list[float]:
     return score(Score(1, "", None, items), voice).nats
 
 
-def by_the_book(voice: Voice, before: list[int], text: list[int]) -> float:
+@torch.inference_mode()
+def by_the_book(base: Path, voice: Voice, before: list[int], text: list[int]) -> float:
     """-log p of the text's tokens, one after another, given what stands before."""
+    model = GPT2.load(base).eval()
+    low_rank = {
+        name: (torch.from_numpy(np.array(a)).float(), torch.from_numpy(np.array(b)).float())
+        for name, (a, b) in voice.low_rank.items()
+    }
     total = 0.0
     for index, token in enumerate(text):
-        hidden = voice.model(torch.tensor([before + text[:index]]), low_rank=voice.low_rank)
-        total -= torch.log_softmax(voice.model.logits(hidden, voice.low_rank)[0, -1].double(), dim=0)[token].item()
+        hidden = model(torch.tensor([before + text[:index]]), low_rank=low_rank)
+        total -= torch.log_softmax(model.logits(hidden, low_rank)[0, -1].double(), dim=0)[token].item()
     return total
 
 
 @pytest.mark.parametrize("message", [None, "", "where is the kettle?", "tea\x1e<|endoftext|>"])
 @pytest.mark.parametrize("text", ["", "t", "rain walks over a roof of tin"])
 def test_a_score_is_what_plain_torch_computes_of_the_text_and_its_end(
-    text: str, message: str | None, voice: Voice
+    text: str, message: str | None, base: Path, voice: Voice
 ) -> None:
     end, mark = voice.tokenizer.token_to_id("<|endoftext|>"), voice.tokenizer.encode("\x1e").ids
     heard = voice.tokenizer.encode((message or "").removesuffix("\x1e<|endoftext|>")).ids
@@ -48,7 +63,7 @@ def test_a_score_is_what_plain_torch_computes_of_the_text_and_its_end(
     before = [end] if message is None else [end, *heard, *mark]
     scored = score(Score(7, "", None, [Item(text, message)]), voice)
     assert (scored.id, scored.tokens) == (7, [len(tokens)])
-    assert scored.nats[0] == pytest.approx(by_the_book(voice, before, tokens), rel=1e-5)
+    assert scored.nats[0] == pytest.approx(by_the_book(base, voice, before, tokens), rel=1e-5)
 
 
 def test_a_score_is_the_same_alone_and_in_any_company(voice: Voice) -> None:

@@ -41,9 +41,8 @@ class Bot:
 def bot() -> Iterator[Bot]:
     ours, theirs = socket.socketpair()
 
-    @torch.inference_mode()
     def work() -> None:
-        serve(Inbox(theirs), theirs, Voices("cpu", torch.float32, 2**30))
+        serve(Inbox(theirs), theirs, Voices("cpu", 1, 2**30))
 
     worker = threading.Thread(target=work)
     worker.start()
@@ -112,7 +111,7 @@ def test_a_cancellation_takes_effect_at_the_next_token(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         with torch.inference_mode():
-            serve(Script(theirs, borders), theirs, Voices("cpu", torch.float32, 2**30))
+            serve(Script(theirs, borders), theirs, Voices("cpu", 1, 2**30))
         theirs.shutdown(socket.SHUT_WR)
         heard = list(Inbox(ours).arrived(wait=True))
     deltas = [[message for message in heard if isinstance(message, Delta) and message.id == id] for id in (1, 2)]

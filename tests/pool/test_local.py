@@ -22,7 +22,8 @@ LONG = Sampling(max_tokens=120, min_tokens=120)
 
 def settings(log: Path, **chosen: object) -> WorkerSettings:
     defaults = {"device": "cpu", "threads": 1, "budget_mb": 64, "max_batch": 8, "max_waiting": 100, "hang_seconds": 60}
-    return WorkerSettings(**{**defaults, "log": log / "logs" / "worker.log", **chosen})  # type: ignore[arg-type]
+    folders = {"log": log / "logs" / "worker.log", "cache": log / "cache"}
+    return WorkerSettings(**{**defaults, **folders, **chosen})  # type: ignore[arg-type]
 
 
 @contextlib.asynccontextmanager

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from models.checkpoint import Checkpoint, publish, write_checkpoint
 from models.engine.device import choose_device
+from models.engine.gpt2 import GPT2
 from models.engine.voices import Base, BaseProblem, load_base
 from models.lifeline import die_with_parent
 from models.wire import Progress, encode
@@ -69,7 +70,8 @@ def train(folder: Path, bot: socket.socket | None, stop: Stop, save_seconds: flo
     spec = run.read_spec(folder)
     torch.set_num_threads(spec.threads)
     corpus = read_corpus(folder / "corpus")
-    base = load_base(Path(spec.base_folder), choose_device(spec.device))
+    device = choose_device(spec.device)
+    base = load_base(Path(spec.base_folder), lambda folder: GPT2.load(folder, device))
     if base.sha256 != spec.base_sha256:
         raise BaseProblem(f"{spec.base_folder} no longer holds the base that this run began with; train again")
     n_positions = base.model.config.n_positions
@@ -107,7 +109,7 @@ class Reporter:
                 self.bot = None  # it has hung up, perhaps to end us; a hint unheard must not cost the state
 
 
-def finish(folder: Path, spec: run.Spec, base: Base, trained: Trained, base_score: Score) -> None:
+def finish(folder: Path, spec: run.Spec, base: Base[GPT2], trained: Trained, base_score: Score) -> None:
     """Writes the checkpoint beside its final place, then the results, then renames it."""
     fresh = folder / "checkpoint.new"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -117,7 +119,8 @@ def finish(folder: Path, spec: run.Spec, base: Base, trained: Trained, base_scor
         write_whole_model(fresh, Path(spec.base_folder), trained.tensors)
     else:
         save_file(
-            {name: tensor.cpu().contiguous() for name, tensor in trained.tensors.items()}, fresh / "adapter.safetensors"
+            {name: tensor.half().cpu().contiguous() for name, tensor in trained.tensors.items()},
+            fresh / "adapter.safetensors",
         )
     kind = "model" if recipe.method == "full" else "adapter"
     write_checkpoint(fresh, Checkpoint(kind, spec.base, base.sha256, recipe.rank * recipe.members, recipe.alpha))

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from models.engine.gpt2 import GPT2, GPT2Config
+from models.engine.gpt2 import GPT2
+from models.engine.shape import GPT2Config
 from models.engine.tokenizer import END_OF_TEXT
 from training.engine.text import Source
 

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.engine.device import has_fast_bf16
-from models.engine.gpt2 import EMBEDDING, GPT2, Attend, LowRank, Projection, causal, low_rank_pairs
+from models.engine.gpt2 import GPT2, Attend, LowRank, Projection, causal
+from models.engine.shape import EMBEDDING, low_rank_pairs
 from training.engine.data import Plan, padded
 from training.engine.evaluate import HeldOut, Score, evaluate
 from training.engine.loss import next_token_nll

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.engine.gpt2 import EMBEDDING, GPT2, LowRank
+from models.engine.gpt2 import GPT2, LowRank
+from models.engine.shape import EMBEDDING
 
 IGNORED = -100  # a target that does not count: padding
 CHUNK = 512  # rows of logits at a time: with 8,192 tokens of vocabulary they nearly stay in the processor's cache

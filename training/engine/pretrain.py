@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from models.engine.device import has_fast_bf16
-from models.engine.gpt2 import GPT2, GPT2Config
+from models.engine.gpt2 import GPT2
+from models.engine.shape import GPT2Config
 from training.engine.base import write_base, write_card
 from training.engine.data import padded
 from training.engine.loss import IGNORED, next_token_nll, token_nll

@@ -11,6 +11,7 @@ import torch
 import zstandard
 from tokenizers import Tokenizer
 
+from models.engine.gpt2 import GPT2
 from models.engine.tokenizer import marks_of
 from models.engine.voices import load_base
 from training.engine import pretrain
@@ -132,7 +133,7 @@ def test_the_result_is_a_plain_gpt2_with_a_card_that_names_its_text(folder: Path
     write_base(model, tmp_path / "tokenizer.json", out, asdict(SETTINGS))
     write_card(out, model.config, read_sources((folder / "SOURCES.md").read_text()), 1.5)
 
-    base = load_base(out)
+    base = load_base(out, lambda folder: GPT2.load(folder).eval())
     ids = torch.tensor([[base.marks.end, *AutoTokenizer.from_pretrained(out).encode("the gulls say hello")]])
     theirs = GPT2LMHeadModel.from_pretrained(out, dtype=torch.float32).eval()(ids).logits
     assert torch.allclose(base.model.logits(base.model(ids)), theirs, atol=1e-4)

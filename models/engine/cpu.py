@@ -1,0 +1,223 @@
+"""GPT-2 on a processor: ONNX Runtime computes the graph of `graph.py` on memory that stands here.
+
+torch is not imported: that alone would take longer than all else until a worker's first token.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from models.checkpoint import publish
+from models.engine.shape import EMBEDDING, GPT2Config, read_weights
+from models.engine.slots import ROWS, SLICE, Logits, LowRank
+
+HEADS_OF = 8  # what ONNX Runtime's attention wants a head's width to be a multiple of; GPT-2's are 64
+FIRST_CAPACITY = 128  # positions; doubled when a text needs more
+PROVIDERS = ["CPUExecutionProvider"]
+Floats = NDArray[np.float32]
+
+
+class CpuModel:
+    """A session, and the tables that tokens and positions are looked up in."""
+
+    def __init__(self, folder: Path, config: GPT2Config, threads: int) -> None:
+        """Reads a folder that `write_graph` wrote."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        # Processors without an instruction for products of 8 bits may cut their sums off: exact ones are slower there.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+        # Threads that wait by spinning starve the trainer and the bot.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.config = config
+        self.bytes = sum(path.stat().st_size for path in folder.iterdir())
+        self.session = onnxruntime.InferenceSession(folder / "gpt2.onnx", options, PROVIDERS)
+        self._tokens, self._steps, self._positions = (
+            np.load(folder / f"{name}.npy") for name in ("tokens", "steps", "positions")
+        )
+
+    @classmethod
+    def load(cls, base: Path, threads: int, graphs: Path | None = None, bits: int = 8) -> CpuModel:
+        """Reads a base's folder, or its graph in the folder `graphs`, where it is put for the next time. Raises
+        ValueError when weights are missing or of the wrong shape."""
+        config = GPT2Config.read(base)
+        if (config.n_embd // config.n_head) % HEADS_OF:
+            raise ValueError(
+                f"in {base} heads are {config.n_embd // config.n_head} wide; on a processor that must be a multiple of "
+                f"{HEADS_OF}"
+            )
+        if graphs is not None:
+            if not graphs.exists():
+                graphs.parent.mkdir(parents=True, exist_ok=True)
+                fresh = Path(mkdtemp(dir=graphs.parent))
+                try:
+                    write_graph(base, config, fresh, bits)
+                    publish(fresh, graphs)
+                finally:
+                    shutil.rmtree(fresh, ignore_errors=True)
+            return cls(graphs, config, threads)
+        with TemporaryDirectory() as folder:
+            write_graph(base, config, Path(folder), bits)
+            return cls(Path(folder), config, threads)
+
+    def slots(self, count: int = ROWS) -> CpuSlots:
+        return CpuSlots(self, count)
+
+    def embedded(self, tokens: NDArray[np.int64], first: NDArray[np.int64]) -> Floats:
+        """The sum of both embeddings, (rows, time, width), of tokens (rows, time) from the positions `first` (rows)."""
+        at = first[:, None] + np.arange(tokens.shape[1])
+        found: Floats = self._tokens[tokens] * self._steps[tokens][..., None] + self._positions[at]
+        return found
+
+
+def write_graph(base: Path, config: GPT2Config, folder: Path, bits: int) -> None:
+    """Writes a base as CpuModel reads it, its matrices in 8 bits or in 32."""
+    import onnx
+
+    from models.engine.graph import gpt2, rounded  # only here: not needed where the graph is written already
+
+    weights = read_weights(base, config, load_file)
+    onnx.save(gpt2(config, weights, bits), folder / "gpt2.onnx")
+    table = weights["wte.weight"]
+    tokens, steps = rounded(table.T) if bits == 8 else (table.T.astype(np.float32), np.ones(len(table), np.float32))
+    np.save(folder / "tokens.npy", np.ascontiguousarray(tokens.T))
+    np.save(folder / "steps.npy", steps)
+    np.save(folder / "positions.npy", weights["wpe.weight"].astype(np.float32))
+
+
+class CpuSlots:
+    """As Slots says."""
+
+    def __init__(self, model: CpuModel, count: int) -> None:
+        self.model, self.count = model, count
+        config = model.config
+        self.lengths = np.zeros(count, np.int64)
+        # Of zeros the system makes only those pages that are written to.
+        shape = (config.n_layer, count, config.n_head, FIRST_CAPACITY, config.n_embd // config.n_head)
+        self.keys, self.values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        # A and B of each weight by slot as the graph takes them, zeros beyond a smaller one's rank; the embedding's the
+        # other way round, as the head needs them.
+        shapes = config.projections | {EMBEDDING: (config.n_embd, config.vocab_size)}
+        self.pairs = {
+            name: (np.zeros((count, 1, n_in, SLICE), np.float32), np.zeros((count, SLICE, n_out), np.float32))
+            for name, (n_in, n_out) in shapes.items()
+        }
+        self._step: Bound | None = None
+
+    def put(self, slot: int, low_rank: LowRank) -> None:
+        """As Slots says."""
+        self.lengths[slot] = 0
+        self._step = None  # it holds a copy of what the embedding adds
+        for name in self.pairs:
+            for part in self.pairs[name]:
+                part[slot] = 0.0
+            if name in low_rank:
+                a, b = low_rank[name]
+                if name == EMBEDDING:
+                    a, b = b.T, a.T
+                stacked_a, stacked_b = self._widened(name, -(-len(b) // SLICE))
+                stacked_b[slot, : len(b)] = b
+                for number in range(0, len(b), SLICE):
+                    part = a[:, number : number + SLICE]
+                    stacked_a[slot, number // SLICE, :, : part.shape[1]] = part
+
+    def _widened(self, name: str, slices: int) -> tuple[Floats, Floats]:
+        """A weight's pair, with room for so many slices of the rank."""
+        a, b = self.pairs[name]
+        if more := max(0, slices - a.shape[1]):
+            more_b = ((0, 0), (0, more * SLICE), (0, 0))
+            self.pairs[name] = np.pad(a, ((0, 0), (0, more), (0, 0), (0, 0))), np.pad(b, more_b)
+        return self.pairs[name]
+
+    def read(self, first: int, texts: Sequence[Sequence[int]], wanted: Sequence[int] | None = None) -> Logits:
+        """As Slots says."""
+        ids = np.array(texts, np.int64)
+        self._reserve(ids.shape[1])
+        self.lengths[first : first + len(ids)] = ids.shape[1]
+        rows, time = ids.shape
+        return Bound(self, first, rows, time, [time - 1] if wanted is None else wanted).run(ids)
+
+    def step(self, tokens: Sequence[int]) -> Logits:
+        """As Slots says."""
+        count = len(tokens)
+        self._reserve(int(self.lengths[:count].max()) + 1)
+        if self._step is None or self._step.rows != count:
+            self._step = Bound(self, 0, count, 1, [0])
+        self.lengths[:count] += 1
+        return self._step.run(np.array(tokens, np.int64)[:, None])[:, 0]
+
+    def copy(self, source: int, to: int) -> None:
+        """As Slots says."""
+        length = self.lengths[to] = self.lengths[source]
+        for held in (self.keys, self.values):
+            held[:, to, :, :length] = held[:, source, :, :length]
+
+    def move(self, source: int, to: int) -> None:
+        """As Slots says."""
+        self.copy(source, to)
+        self._step = None
+        for a, b in self.pairs.values():
+            a[to], b[to] = a[source], b[source]
+
+    def _reserve(self, length: int) -> None:
+        """Makes room for texts of `length` positions, by doubling."""
+        while self.keys.shape[3] < length:
+            # Both or none: memory may run out between the two.
+            keys, values = (np.concatenate([held, np.zeros_like(held)], axis=3) for held in (self.keys, self.values))
+            self.keys, self.values, self._step = keys, values, None
+
+
+class Bound:
+    """The session with its inputs and outputs bound to the memory of some slots: to look that up anew for every token
+    costs small models as much as computing."""
+
+    def __init__(self, slots: CpuSlots, first: int, rows: int, time: int, wanted: Sequence[int]) -> None:
+        self.slots, self.first, self.rows = slots, first, rows
+        config = slots.model.config
+        some = slice(first, first + rows)
+        back, table = (part[some] for part in slots.pairs[EMBEDDING])
+        self.x = np.zeros((rows, time, config.n_embd), np.float32)
+        width = config.n_embd
+        self.read = np.zeros((rows, time, table.shape[1]), np.float32)
+        self.lengths, self.longest = np.zeros(rows, np.int32), np.zeros(1, np.int32)
+        self.logits = np.zeros((rows, len(wanted), config.vocab_size), np.float32)
+        held: dict[str, NDArray[Any]] = {
+            **{"x": self.x, "lengths": self.lengths, "longest": self.longest, "wanted": np.array(wanted, np.int64)},
+            **{"wte.read": self.read, "wte.back": np.ascontiguousarray(back.swapaxes(2, 3)).reshape(rows, -1, width)},
+        }
+        for name, (a, b) in slots.pairs.items():
+            held |= {f"{name}.A": a[some], f"{name}.B": b[some]}
+        caches = {
+            f"{kind}.{layer}": of[layer, some]
+            for kind, of in (("keys", slots.keys), ("values", slots.values))
+            for layer in range(config.n_layer)
+        }
+        self._binding = slots.model.session.io_binding()
+        value = onnxruntime.OrtValue.ortvalue_from_numpy  # of the same memory
+        self._values = {name: value(array) for name, array in (held | caches | {"logits": self.logits}).items()}
+        for name in held | caches:
+            self._binding.bind_ortvalue_input(name, self._values[name])
+        for name in caches:
+            self._binding.bind_ortvalue_output(f"{name}.out", self._values[name])
+        self._binding.bind_ortvalue_output("logits", self._values["logits"])
+
+    def run(self, ids: NDArray[np.int64]) -> Floats:
+        """Reads tokens (rows, time) that the slots' lengths count already."""
+        slots, time = self.slots, ids.shape[1]
+        lengths = slots.lengths[self.first : self.first + self.rows]
+        self.x[:] = slots.model.embedded(ids, lengths - time)
+        _, table = slots.pairs[EMBEDDING]
+        for row, tokens in enumerate(ids):
+            self.read[row] = table[self.first + row][:, tokens].T
+        self.lengths[:] = lengths - 1
+        self.longest[:] = lengths.max()
+        slots.model.session.run_with_iobinding(self._binding)
+        return self.logits
