@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from models.checkpoint import publish
+from models.engine.device import has_fast_int8
 from models.engine.shape import EMBEDDING, GPT2Config, read_weights
 from models.engine.slots import ROWS, SLICE, Logits, LowRank
 
@@ -33,10 +34,8 @@ class CpuModel:
         """Reads a folder that `write_graph` wrote."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        # Processors without an instruction for products of 8 bits may cut their sums off: exact ones are slower there.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        # Threads that wait by spinning starve the trainer and the bot.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Exact sums everywhere; where a processor has an instruction for them, this takes twice the time for nothing.
+        options.add_session_config_entry("session.x64quantprecision", "0" if has_fast_int8() else "1")
         self.config = config
         self.bytes = sum(path.stat().st_size for path in folder.iterdir())
         self.session = onnxruntime.InferenceSession(folder / "gpt2.onnx", options, PROVIDERS)
@@ -110,32 +109,50 @@ class CpuSlots:
             name: (np.zeros((count, 1, n_in, SLICE), np.float32), np.zeros((count, SLICE, n_out), np.float32))
             for name, (n_in, n_out) in shapes.items()
         }
+        self._own: list[LowRank] = [{}] * count  # the adapter of each slot
+        self._filled: list[LowRank | None] = [None] * count  # what stands there in `pairs`
         self._step: Bound | None = None
 
     def put(self, slot: int, low_rank: LowRank) -> None:
         """As Slots says."""
         self.lengths[slot] = 0
-        self._step = None  # it holds a copy of what the embedding adds
-        for name in self.pairs:
-            for part in self.pairs[name]:
-                part[slot] = 0.0
-            if name in low_rank:
-                a, b = low_rank[name]
-                if name == EMBEDDING:
-                    a, b = b.T, a.T
-                stacked_a, stacked_b = self._widened(name, -(-len(b) // SLICE))
-                stacked_b[slot, : len(b)] = b
-                for number in range(0, len(b), SLICE):
-                    part = a[:, number : number + SLICE]
-                    stacked_a[slot, number // SLICE, :, : part.shape[1]] = part
+        self._own[slot] = low_rank
+        self._step = None
 
-    def _widened(self, name: str, slices: int) -> tuple[Floats, Floats]:
-        """A weight's pair, with room for so many slices of the rank."""
-        a, b = self.pairs[name]
-        if more := max(0, slices - a.shape[1]):
-            more_b = ((0, 0), (0, more * SLICE), (0, 0))
-            self.pairs[name] = np.pad(a, ((0, 0), (0, more), (0, 0), (0, 0))), np.pad(b, more_b)
-        return self.pairs[name]
+    def adapters(self, first: int, rows: int) -> slice:
+        """Where in `pairs` the adapters of some slots stand; for those without any, one of zeros, which adds nothing."""
+        some = slice(first, first + (rows if any(self._own[first : first + rows]) else 1))
+        for slot in range(some.start, some.stop):
+            self._fill(slot)
+        return some
+
+    def _fill(self, slot: int) -> None:
+        """Writes a slot's adapter to `pairs`, in 32 bits: from another slot that has it if there is one, which takes a
+        quarter of the time."""
+        own = self._own[slot]
+        if self._filled[slot] is own:
+            return
+        self._widen(max((-(-len(b) // SLICE) for _, b in map(_as_read, own.items())), default=0))
+        twin = next((other for other, filled in enumerate(self._filled) if filled is own), None)
+        self._filled[slot] = None  # half of two, until it is done
+        for name, (stacked_a, stacked_b) in self.pairs.items():
+            if twin is not None:
+                stacked_a[slot], stacked_b[slot] = stacked_a[twin], stacked_b[twin]
+                continue
+            a, b = _as_read((name, own[name])) if name in own else (stacked_a[slot, 0, :, :0], stacked_b[slot, :0])
+            stacked_b[slot, : len(b)], stacked_b[slot, len(b) :] = b, 0.0
+            for number, wide in enumerate(stacked_a[slot]):
+                part = a[:, number * SLICE : (number + 1) * SLICE]
+                wide[:, : part.shape[1]], wide[:, part.shape[1] :] = part, 0.0
+        self._filled[slot] = own
+
+    def _widen(self, slices: int) -> None:
+        """Makes room for so many slices of the rank."""
+        for name, (a, b) in self.pairs.items():
+            if more := max(0, slices - a.shape[1]):
+                more_b = ((0, 0), (0, more * SLICE), (0, 0))
+                self.pairs[name] = np.pad(a, ((0, 0), (0, more), (0, 0), (0, 0))), np.pad(b, more_b)
+                self._step = None
 
     def read(self, first: int, texts: Sequence[Sequence[int]], wanted: Sequence[int] | None = None) -> Logits:
         """As Slots says."""
@@ -163,9 +180,8 @@ class CpuSlots:
     def move(self, source: int, to: int) -> None:
         """As Slots says."""
         self.copy(source, to)
+        self._own[to] = self._own[source]
         self._step = None
-        for a, b in self.pairs.values():
-            a[to], b[to] = a[source], b[source]
 
     def _reserve(self, length: int) -> None:
         """Makes room for texts of `length` positions, by doubling."""
@@ -173,6 +189,12 @@ class CpuSlots:
             # Both or none: memory may run out between the two.
             keys, values = (np.concatenate([held, np.zeros_like(held)], axis=3) for held in (self.keys, self.values))
             self.keys, self.values, self._step = keys, values, None
+
+
+def _as_read(item: tuple[str, tuple[NDArray[Any], NDArray[Any]]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """A weight's A and B as the graph takes them."""
+    name, (a, b) = item
+    return (b.T, a.T) if name == EMBEDDING else (a, b)
 
 
 class Bound:
@@ -183,18 +205,21 @@ class Bound:
         self.slots, self.first, self.rows = slots, first, rows
         config = slots.model.config
         some = slice(first, first + rows)
-        back, table = (part[some] for part in slots.pairs[EMBEDDING])
+        adapters = slots.adapters(first, rows)
+        back, table = (part[adapters] for part in slots.pairs[EMBEDDING])
+        rank = table.shape[1]
         self.x = np.zeros((rows, time, config.n_embd), np.float32)
         width = config.n_embd
-        self.read = np.zeros((rows, time, table.shape[1]), np.float32)
+        self.read = np.zeros((rows, time, rank), np.float32)
         self.lengths, self.longest = np.zeros(rows, np.int32), np.zeros(1, np.int32)
         self.logits = np.zeros((rows, len(wanted), config.vocab_size), np.float32)
         held: dict[str, NDArray[Any]] = {
             **{"x": self.x, "lengths": self.lengths, "longest": self.longest, "wanted": np.array(wanted, np.int64)},
-            **{"wte.read": self.read, "wte.back": np.ascontiguousarray(back.swapaxes(2, 3)).reshape(rows, -1, width)},
+            **{"wte.read": self.read, "wte.back": back.swapaxes(2, 3).reshape(len(back), rank, width)},
+            "joined": np.array([0, 0, rank], np.int64),
         }
         for name, (a, b) in slots.pairs.items():
-            held |= {f"{name}.A": a[some], f"{name}.B": b[some]}
+            held |= {f"{name}.A": a[adapters], f"{name}.B": b[adapters]}
         caches = {
             f"{kind}.{layer}": of[layer, some]
             for kind, of in (("keys", slots.keys), ("values", slots.values))

@@ -26,3 +26,12 @@ def has_fast_bf16() -> bool:
     import torch
 
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def has_fast_int8() -> bool:
+    """Whether this processor multiplies 8-bit matrices itself, and exactly: without its instruction for that (VNNI)
+    sums of two products may be cut off at 16 bits."""
+    try:
+        return "_vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return False

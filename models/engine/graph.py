@@ -101,11 +101,11 @@ class Graph:
         """y + x @ A @ B with the inputs "<name>.A" (rows, slices, in, SLICE) and "<name>.B" (rows, slices * SLICE,
         out). A in slices, because how long sums are cut into parts depends on the width of the product.
         """
-        a = self.input(f"{name}.A", ["rows", "slices", n_in, SLICE])
-        b = self.input(f"{name}.B", ["rows", "rank", n_out])
+        a = self.input(f"{name}.A", ["adapters", "slices", n_in, SLICE])
+        b = self.input(f"{name}.B", ["adapters", "rank", n_out])
         inner = self.add("MatMul", self.add("Unsqueeze", x, self.number("second axis", [1], np.int64)), a)
         inner = self.add("Transpose", inner, perm=[0, 2, 1, 3])
-        inner = self.add("Reshape", inner, self.number("rows, time, rank", [0, 0, -1], np.int64))
+        inner = self.add("Reshape", inner, "joined")
         return self.add("Add", y, self.add("MatMul", inner, b))
 
     def model(self, outputs: list[ValueInfoProto]) -> ModelProto:
@@ -121,15 +121,17 @@ def gpt2(config: GPT2Config, weights: Mapping[str, NDArray[Any]], bits: int = 8)
     that are filled then, less one, and "longest" (1), the most of all; "keys.<layer>" and "values.<layer>" (rows,
     heads, capacity, head size); "wanted" (n), the places in time whose logits are wanted; A and B of every projection
     as `Graph.adapted` says. Of the embedding "wte.read" (rows, time, rank), what the tokens have in A, and "wte.back"
-    (rows, rank, width), which is B; for the head both the other way round, "wte.A" and "wte.B".
+    (rows, rank, width), which is B; for the head both the other way round, "wte.A" and "wte.B". "joined" is (0, 0,
+    rank). Where no row has an adapter, A and B may be zeros of one row.
 
     Outputs: "logits" (rows, n, vocabulary), and "keys.<layer>.out" and so on, which may be the same memory as what goes
     in.
     """
     graph, width = Graph(), config.n_embd
     x = graph.input("x", ["rows", "time", width])
-    read = graph.input("wte.read", ["rows", "time", "embedding_rank"])
-    x = graph.add("Add", x, graph.add("MatMul", read, graph.input("wte.back", ["rows", "embedding_rank", width])))
+    read = graph.input("wte.read", ["rows", "time", "rank"])
+    x = graph.add("Add", x, graph.add("MatMul", read, graph.input("wte.back", ["adapters", "rank", width])))
+    graph.input("joined", [3], TensorProto.INT64)
     graph.input("lengths", ["rows"], TensorProto.INT32)
     graph.input("longest", [1], TensorProto.INT32)
     caches = []

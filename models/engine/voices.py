@@ -76,19 +76,25 @@ class Voices:
         """`cache` is a folder for what takes long to make of a base's files and can be made anew at any time."""
         self.device, self.threads, self.budget, self.cache = device, threads, budget, cache
         self._bases: dict[str, Base[Model]] = {}
+        self._bares: dict[str, Voice] = {}  # bases that speak for themselves
         self._voices: OrderedDict[tuple[str, str], Voice] = OrderedDict()
 
     def get(self, base: str, checkpoint: str | None) -> Voice:
         """Loads or finds a voice; raises BaseProblem or DamagedCheckpoint."""
         if checkpoint is None:
-            held = self._base(base)
-            return Voice(held.model, held.tokenizer, held.marks, {}, 0)
+            return self._bare(base)
         key = (base, checkpoint)
         if key not in self._voices:
             self._voices[key] = self._load(base, Path(checkpoint))
             self._make_room()
         self._voices.move_to_end(key)
         return self._voices[key]
+
+    def _bare(self, base: str) -> Voice:
+        if base not in self._bares:
+            held = self._base(base)
+            self._bares[base] = Voice(held.model, held.tokenizer, held.marks, {}, 0)
+        return self._bares[base]
 
     def _base(self, folder: str) -> Base[Model]:
         if folder not in self._bases:
