@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,7 @@ from bot.flows.train import Trained, Warn, carry_out
 from bot.moderation import Moderator
 from bot.platforms.local.poster import LocalPoster
 from bot.pool.child import cores
+from bot.pool.lease import Lease
 from bot.pool.local import LocalPool, WorkerSettings
 from bot.pool.protocol import Tell
 from bot.pool.trainer import train
@@ -52,7 +54,8 @@ class App:
             log=data / "logs" / "worker.log",
             cache=data / "cache",
         )
-        self.pool = LocalPool(worker)
+        self.lease = Lease()
+        self.pool = LocalPool(worker, self.lease)
         at_once = min(config.model.max_batch, config.pool.max_waiting)
         self.imitator = Imitator(
             self.database,
@@ -86,7 +89,8 @@ class App:
 
     async def carry_out(self, job: Job, tell: Tell, warn: Warn) -> Trained:
         """Does one training."""
-        return await carry_out(self.database, self.config, self.find_base, train, job, tell, warn)
+        run = partial(train, lease=self.lease)
+        return await carry_out(self.database, self.config, self.find_base, run, job, tell, warn)
 
     async def run(self, on_post: Callable[[FeedEntry], None], stop: asyncio.Event) -> None:
         """The long-running bot: fires schedules, delivers the outbox and does queued trainings until `stop` is set."""

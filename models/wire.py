@@ -119,9 +119,20 @@ class Progress:
     eta_seconds: float
 
 
-Message = Generate | Score | Cancel | Ready | Alive | Delta | Done | Scored | Failed | Progress
+@dataclass(frozen=True)
+class Pause:
+    """Takes the lease on the machine from the trainer: from its next step border on it computes nothing."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Gives the trainer the lease back."""
+
+
+Message = Generate | Score | Cancel | Ready | Alive | Delta | Done | Scored | Failed | Progress | Pause | Resume
 KINDS: dict[str, Callable[..., Message]] = {
-    kind.__name__: kind for kind in (Generate, Score, Cancel, Ready, Alive, Delta, Done, Scored, Failed, Progress)
+    kind.__name__: kind
+    for kind in (Generate, Score, Cancel, Ready, Alive, Delta, Done, Scored, Failed, Progress, Pause, Resume)
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bot.errors import PoolFull
 from bot.pool.child import Child
+from bot.pool.lease import Lease
 from bot.pool.protocol import GenerationFailed, Hear, ScoreWish, Wish
 from models.wire import Cancel, Delta, Done, Failed, Generate, Ready, Score, Scored
 
@@ -55,8 +56,9 @@ class Waiting:
 class LocalPool:
     """Feeds one worker. The bot owns the queue: the worker holds only what it is computing."""
 
-    def __init__(self, settings: WorkerSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: WorkerSettings, lease: Lease | None = None) -> None:
+        """`lease` is shared with whoever trains on the same machine."""
+        self.settings, self.lease = settings, lease or Lease()
         self._ids = itertools.count(1)
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
         self._flying: dict[int, Waiting] = {}
@@ -111,7 +113,8 @@ class LocalPool:
         self._queue.put_nowait(waiting)
         self._wanted.set()
         try:
-            return await waiting.answer
+            with self.lease.taken():
+                return await waiting.answer
         except asyncio.CancelledError:
             await self._forget(waiting)
             raise

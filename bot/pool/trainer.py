@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bot.errors import DiskFull, TrainingFailed, TrainingInterrupted
 from bot.pool.child import FAILED, Child
+from bot.pool.lease import Lease
 from bot.pool.protocol import Tell
 from models.wire import Progress
 from training import run
@@ -25,16 +26,18 @@ NO_ROOM = (
 NO_ROOM_EVEN_TO_SAY_SO = 2**16  # bytes left on the disk with which even the log may have remained empty
 
 
-async def train(folder: Path, tell: Tell) -> None:
-    """Runs the trainer on a run folder; when we are cancelled it saves its state first. Raises TrainingInterrupted
-    when the same run can go on later, TrainingFailed when it cannot, DiskFull when it can once there is room."""
+async def train(folder: Path, tell: Tell, lease: Lease | None = None) -> None:
+    """Runs the trainer on a run folder, as long as it has the lease; when we are cancelled it saves its state first.
+    Raises TrainingInterrupted when the same run can go on later, TrainingFailed when it cannot, DiskFull when it can
+    once there is room."""
     log = folder / "trainer.log"
     child = await Child.start("training.engine", "train", str(folder), log=log)
     try:
-        while (message := await child.receive()) is not None:
-            if isinstance(message, Progress):
-                tell(message)
-        status = await child.process.wait()
+        async with (lease or Lease()).lent(child.send):
+            while (message := await child.receive()) is not None:
+                if isinstance(message, Progress):
+                    tell(message)
+            status = await child.process.wait()
     finally:
         await asyncio.shield(child.end(GRACE))
     if status == FAILED:

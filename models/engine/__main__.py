@@ -17,7 +17,7 @@ from models.engine.batching import Running, too_late
 from models.engine.device import choose_device
 from models.engine.scoring import score
 from models.engine.voices import BaseProblem, Voices
-from models.lifeline import die_with_parent
+from models.lifeline import WORKER, die_with_parent, give_way
 from models.wire import HEADER, LARGEST, Alive, Cancel, Failed, Generate, Message, Ready, Score, Scored, decode, encode
 
 
@@ -30,6 +30,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a folder for what takes long to make of a base's files")
     arguments = parser.parse_args()
     die_with_parent()
+    give_way(WORKER)
     device = choose_device(arguments.device)
     voices = Voices(device, arguments.threads, arguments.budget_mb * 2**20, arguments.cache)
     with socket.socket(fileno=arguments.fd) as bot:

@@ -19,12 +19,13 @@ from models.checkpoint import Checkpoint, publish, write_checkpoint
 from models.engine.device import choose_device
 from models.engine.gpt2 import GPT2
 from models.engine.voices import Base, BaseProblem, load_base
-from models.lifeline import die_with_parent
+from models.lifeline import TRAINER, die_with_parent, give_way
 from models.wire import Progress, encode
 from training import run
 from training.corpus import read_corpus
 from training.engine.data import make_plan, tokenise
 from training.engine.evaluate import Score, evaluate, held_out_rows
+from training.engine.lease import Lease
 from training.engine.loop import SAVE_SECONDS, Stopped, Tick, Trained, Trainee, Training
 
 TELL_EVERY = 0.25  # seconds between two reports
@@ -40,6 +41,7 @@ def main() -> None:
     bot = socket.socket(fileno=arguments.fd) if arguments.fd is not None else None
     if bot is not None:
         die_with_parent()
+        give_way(TRAINER)
     stop = Stop()
     signal.signal(signal.SIGTERM, stop)
     try:
@@ -76,11 +78,13 @@ def train(folder: Path, bot: socket.socket | None, stop: Stop, save_seconds: flo
         raise BaseProblem(f"{spec.base_folder} no longer holds the base that this run began with; train again")
     n_positions = base.model.config.n_positions
     held_out = held_out_rows(corpus.held_out, base.tokenizer, base.marks, n_positions)
+    lease = Lease(bot, stop.now)
+    lease.wait()
     base_score = evaluate(base.model, held_out)
     texts = tokenise(corpus.train, base.tokenizer, spec.handles)
     plan = make_plan(texts, spec.weights, spec.recipe, spec.seed, base.marks, n_positions)
     training = Training(Trainee(base.model, spec.recipe, spec.seed), plan, held_out, folder, save_seconds)
-    trained = training.run(Reporter(folder, bot), stop.now)
+    trained = training.run(Reporter(folder, bot), stop.now, lease.wait)
     finish(folder, spec, base, trained, base_score)
 
 
@@ -93,13 +97,13 @@ class Reporter:
         self.first: tuple[int, float] | None = None
 
     def __call__(self, tick: Tick) -> None:
-        now, step = time.monotonic(), tick.position.step
+        now, step, seconds = time.monotonic(), tick.position.step, tick.position.seconds
         if self.first is None:
-            self.first = (step, now)
+            self.first = (step, seconds)
         if tick.held_out_loss is None and step < tick.steps and now - self.told < TELL_EVERY:
             return
         self.told = now
-        done, elapsed = step - self.first[0], now - self.first[1]
+        done, elapsed = step - self.first[0], seconds - self.first[1]
         eta = (tick.steps - step) * elapsed / done if done else 0.0
         run.report(self.folder, step=step, steps=tick.steps, loss=tick.loss, heldout_loss=tick.held_out_loss)
         if self.bot is not None:

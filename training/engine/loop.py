@@ -137,28 +137,31 @@ class Training:
         self.bf16 = recipe.bf16 and (self.device != "cpu" or has_fast_bf16())
         self.rates: list[float] = []  # the learning rate of every step taken here
 
-    def run(self, tell: Callable[[Tick], None], stop: Callable[[], bool]) -> Trained:
-        """Trains to the end of the plan; raises Stopped after saving when `stop` says so."""
+    def run(
+        self, tell: Callable[[Tick], None], stop: Callable[[], bool], wait: Callable[[], float] = lambda: 0.0
+    ) -> Trained:
+        """Trains to the end of the plan; raises Stopped after saving when `stop` says so. Between two steps `wait` may
+        take its time; it returns the seconds, which do not count as training."""
         self._resume()
         trainee, steps = self.trainee, len(self.plan.batches)
         trainee.model.train()
         saved, save_cost, before = time.monotonic(), 0.0, self.position.seconds
-        began = time.monotonic()
+        began, waited = time.monotonic(), 0.0
         while self.position.step < steps:
             loss = self._step()
             epoch_loss = self._after_epoch() if self.position.step in self.plan.epoch_ends else None
             if self.position.step in self.plan.member_ends[:-1]:
                 self._next_member()
-            now = time.monotonic()
-            self.position.seconds = before + now - began
-            stopping = stop()
+            self.position.seconds = before + time.monotonic() - began - waited
+            tell(Tick(self.position, steps, loss, epoch_loss))
+            waited += wait()
+            stopping, now = stop(), time.monotonic()
             # At most a twentieth of the time goes into saving, unless every step is to be saved.
             pause = max(self.save_seconds, 20.0 * save_cost) if self.save_seconds else 0.0
             if stopping or now - saved > pause:
                 save_state(self.folder, self.position, self._tensors())
                 saved = time.monotonic()
                 save_cost = saved - now
-            tell(Tick(self.position, steps, loss, epoch_loss))
             if stopping:
                 raise Stopped
         tensors = joined([*self.members, self._weights()])

@@ -1,6 +1,7 @@
 """A training does what its recipe says; `huggingtweets` does what the original did."""
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -235,3 +236,20 @@ def test_members_end_as_one_adapter_that_is_their_mean(trial: Try) -> None:
     assert trained.score == evaluate(
         both.base.model, both.held_out, both.trainee.differences_of(trained.tensors, members=2)
     )
+
+
+def test_time_spent_waiting_is_no_training_time_and_changes_no_weight(trial: Try) -> None:
+    undisturbed, disturbed = trial(STANDARD).run(), trial(STANDARD)
+    waited: list[float] = []
+
+    def wait() -> float:
+        began = time.monotonic()
+        time.sleep(0.05)
+        waited.append(time.monotonic() - began)
+        return waited[-1]
+
+    began = time.monotonic()
+    trained = disturbed.training.run(disturbed.hear, lambda: False, wait)
+    assert 0 < trained.position.seconds <= time.monotonic() - began - sum(waited[:-1])
+    assert len(waited) == len(disturbed.plan.batches) > 5
+    assert all(torch.equal(trained.tensors[name], tensor) for name, tensor in undisturbed.tensors.items())
