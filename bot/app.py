@@ -14,6 +14,7 @@ from bot import clock, hub
 from bot.config import Config, secret
 from bot.domain import FeedEntry, Job, Persona
 from bot.errors import MockingbirdError, NothingAcceptable, TrainingInterrupted
+from bot.flows.ahead import Ahead
 from bot.flows.deliver import deliver_due
 from bot.flows.fire import FireReport, Spoken, fire_due
 from bot.flows.imitate import Imitator
@@ -66,6 +67,7 @@ class App:
             config.sampling.candidates,
             at_once,
             worker.log,
+            Ahead(config.ahead.texts, config.ahead.personas),
         )
 
     async def __aenter__(self) -> Self:
@@ -90,10 +92,14 @@ class App:
     async def carry_out(self, job: Job, tell: Tell, warn: Warn) -> Trained:
         """Does one training."""
         run = partial(train, lease=self.lease)
-        return await carry_out(self.database, self.config, self.find_base, run, job, tell, warn)
+        trained = await carry_out(self.database, self.config, self.find_base, run, job, tell, warn)
+        if trained.promoted:
+            self.imitator.ahead.drop(trained.persona.slug)
+        return trained
 
     async def run(self, on_post: Callable[[FeedEntry], None], stop: asyncio.Event) -> None:
-        """The long-running bot: fires schedules, delivers the outbox and does queued trainings until `stop` is set."""
+        """The long-running bot: fires schedules, delivers the outbox, does queued trainings and makes texts ahead until
+        `stop` is set."""
         await self.database.run(self._recover)
         posters = {LocalPoster.platform: LocalPoster(self.database, on_post)}
         max_late_ms = self.config.schedule.max_late_minutes * 60_000
@@ -105,12 +111,14 @@ class App:
 
         alarm = clock.Alarm(ring)
         alarm.start()
-        trainings = asyncio.create_task(self._do_jobs())
+        idle = self.imitator.ahead.keep_ready(self.imitator.make_ahead, self.lease)
+        tasks = [asyncio.create_task(self._do_jobs()), asyncio.create_task(idle)]
         try:
             await stop.wait()
         finally:
-            trainings.cancel()
-            await asyncio.wait([trainings])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             await alarm.stop()
 
     @staticmethod
@@ -120,7 +128,8 @@ class App:
         outbox.recover(db, clock.now_ms())
 
     async def _speak(self, persona: Persona, prompt: str, seed: int) -> Spoken:
-        """One acceptable text for a schedule, with all that explains it."""
+        """One acceptable text for a schedule, with all that explains it. By its own seed, not one that is ready: that
+        follows from the occurrence, so it is the same text whenever it is made, and nobody waits for it."""
         imitation = await self.imitator.imitate(persona.slug, prompt, 1, seed, self.sampling)
         if not imitation.accepted:
             raise NothingAcceptable(persona=persona.slug, reasons=imitation.reasons)

@@ -74,6 +74,13 @@ class PoolSettings(_Frozen):
     hang_seconds: float = Field(default=30, gt=0, le=86_400, description="a number of seconds above 0, at most 86400")
 
 
+class AheadSettings(_Frozen):
+    """What is kept ready for those who ask without a prompt."""
+
+    texts: int = Field(default=10, ge=0, le=1_000, description="a whole number from 0 (none) to 1000")
+    personas: int = Field(default=16, ge=1, le=10_000, description="a whole number from 1 to 10000")
+
+
 class ScheduleSettings(_Frozen):
     """What becomes of occurrences that come late."""
 
@@ -98,6 +105,7 @@ class Config(_Frozen):
     sampling: SamplingSettings = SamplingSettings()
     moderation: ModerationSettings = ModerationSettings()
     pool: PoolSettings = PoolSettings()
+    ahead: AheadSettings = AheadSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     hub: HubSettings = HubSettings()
 

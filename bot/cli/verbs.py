@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -112,9 +111,8 @@ async def imitate(app: App, asked: argparse.Namespace) -> None:
     given = {
         name: value for name in ("temperature", "top_p", "max_tokens") if (value := getattr(asked, name)) is not None
     }
-    seed = random.SystemRandom().randrange(2**31) if asked.seed is None else asked.seed
     sampling = replace(app.sampling, **given)
-    done = await app.imitator.imitate(asked.persona, asked.prompt, asked.n, seed, sampling, asked.reply_to)
+    done = await app.imitator.imitate(asked.persona, asked.prompt, asked.n, asked.seed, sampling, asked.reply_to)
     if done.cut:
         show.note("The prompt was too long: its beginning was left off.")
     if not done.accepted:

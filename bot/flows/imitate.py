@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -18,6 +19,7 @@ from bot.errors import (
     PromptRefused,
     WorkerUnavailable,
 )
+from bot.flows.ahead import Ahead, Made, Maker, Wanted
 from bot.flows.choose import chosen, ranks, seeds_of
 from bot.flows.together import together
 from bot.moderation import Moderator, ShingleIndex
@@ -36,9 +38,9 @@ CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 
 @dataclass(frozen=True)
 class Imitation:
-    """`candidates` are as many as were asked for: the accepted ones in the order of their seeds, then, if the tries ran
-    out, refused ones to fill up. `prompt` is what was gone on from; `cut` says whether its beginning was left off;
-    `message` is what was replied to."""
+    """`candidates` are as many as were asked for: those that were ready, the accepted ones in the order of their seeds,
+    then, if the tries ran out, refused ones to fill up. `prompt` is what was gone on from; `cut` says whether its
+    beginning was left off; `message` is what was replied to."""
 
     persona: Persona
     checkpoint: str
@@ -57,6 +59,10 @@ class Imitation:
         return ", ".join(sorted({reason for candidate in self.candidates for reason in candidate.verdict.reasons}))
 
 
+def draw_seed() -> int:
+    return random.SystemRandom().randrange(2**31)
+
+
 @dataclass
 class Imitator:
     """Speaks for every persona of a data directory; keeps each one's training texts indexed, to recognise copies."""
@@ -69,16 +75,42 @@ class Imitator:
     choices: int  # how many candidates are made for each text, of which one is taken
     at_once: int  # how many texts of one wish may be with the pool
     log: Path
+    ahead: Ahead = field(default_factory=lambda: Ahead(0, 0))
+    draw: Callable[[], int] = draw_seed  # a seed for whoever names none
     _indexes: dict[int, asyncio.Task[ShingleIndex]] = field(default_factory=dict)
 
     async def imitate(
-        self, name: str, prompt: str, n: int, seed: int, sampling: Sampling, message: str | None = None
+        self, name: str, prompt: str, n: int, seed: int | None, sampling: Sampling, message: str | None = None
     ) -> Imitation:
         """Generates until `n` texts are accepted or the tries run out, replies if there is a `message`; the first seed
-        tried is `seed`, the next one `seed + 1` and so on, so each text can be had again alone by its own seed."""
+        tried is `seed`, the next one `seed + 1` and so on, so each text can be had again alone by its own seed. Where
+        any seed will do it is None: what is ready is given, once, and the rest begins at a seed that is drawn."""
         persona = await self.database.run(lambda db: personas.speaking(db, name))
-        assert persona.run_id is not None
         prompt = " ".join(storable(prompt).split())
+        ready: list[Candidate] = []
+        if seed is None and not prompt and message is None:
+            ready = self.ahead.take(Wanted(persona.slug, sampling), self._maker(persona), n)
+            if len(ready) == n:
+                return Imitation(persona, str(persona.run_id), prompt, message, False, tuple(ready))
+        self.ahead.interrupt()
+        first = self.draw() if seed is None else seed
+        done = await self._imitate(persona, prompt, n - len(ready), first, sampling, message)
+        return replace(done, candidates=(*ready, *done.candidates))
+
+    async def make_ahead(self, wanted: Wanted) -> Made:
+        """One accepted text to be kept ready, if the tries suffice."""
+        persona = await self.database.run(lambda db: personas.speaking(db, wanted.persona))
+        done = await self._imitate(persona, "", 1, self.draw(), wanted.sampling, None)
+        return self._maker(persona), done.accepted
+
+    def _maker(self, persona: Persona) -> Maker:
+        assert persona.run_id is not None
+        return Maker(persona.run_id, self.choices, self.moderator)
+
+    async def _imitate(
+        self, persona: Persona, prompt: str, n: int, seed: int, sampling: Sampling, message: str | None
+    ) -> Imitation:
+        assert persona.run_id is not None
         if not (verdict := self.moderator.judge_prompt(prompt)).accepted:
             raise PromptRefused(reasons=", ".join(verdict.reasons))
         message = None if message is None else self._answerable(message)
