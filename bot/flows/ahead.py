@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 QUIET = 1.0  # seconds in which nothing was in flight and nobody trained, before anything is made
 HALF_LIFE = 3600.0  # seconds after which an asking counts half
 FORGOTTEN = 0.01  # what is asked for so rarely is not remembered
+REMEMBERED = 1_000  # how many wishes are counted; there are as many as there are sampling settings
 
 
 @dataclass(frozen=True)
@@ -91,16 +92,19 @@ class Ahead:
 
     async def keep_ready(self, make: Make, lease: Lease) -> None:
         """Makes what is missing, one text at a time, whenever the machine is idle; never returns."""
+        undisturbed = False
         while True:
-            await lease.idle(QUIET)
+            await lease.idle(0.0 if undisturbed else QUIET)
             self._change.clear()
             wanted = self._missing()
             if wanted is None:
                 await self._change.wait()
+                undisturbed = False
             else:
-                await self._make(make, wanted)
+                undisturbed = await self._make(make, wanted)
 
-    async def _make(self, make: Make, wanted: Wanted) -> None:
+    async def _make(self, make: Make, wanted: Wanted) -> bool:
+        """Whether it could be ended."""
         self._making = making = asyncio.create_task(make(wanted))
         try:
             await asyncio.wait([making])
@@ -109,15 +113,16 @@ class Ahead:
             making.cancel()
             await asyncio.wait([making])
         if making.cancelled():
-            return
+            return False
         error = making.exception()
         if error is None and making.result()[1]:
             self._keep(wanted, *making.result())
-            return
+            return True
         del self._kept[wanted]  # until it is asked for again: it would only fail or be refused again and again
         reason = "moderation refuses it" if error is None else error
         bug = error if error is not None and not isinstance(error, MockingbirdError) else None
         log.warning("nothing is made ahead for %s: %s", wanted.persona, reason, exc_info=bug)
+        return True
 
     def _keep(self, wanted: Wanted, maker: Maker, made: Sequence[Candidate]) -> None:
         kept = self._kept[wanted]
@@ -131,8 +136,8 @@ class Ahead:
         order = sorted(self._kept, key=lambda wanted: -self._lately(self._kept[wanted]))
         for wanted in order[self.personas :]:
             self._kept[wanted].ready.clear()
-        for wanted in order:
-            if self._lately(self._kept[wanted]) < FORGOTTEN:
+        for number, wanted in enumerate(order):
+            if number >= REMEMBERED or self._lately(self._kept[wanted]) < FORGOTTEN:
                 del self._kept[wanted]
         first = [wanted for wanted in order[: self.personas] if wanted in self._kept]
         fewest = min(first, key=lambda wanted: len(self._kept[wanted].ready), default=None)
