@@ -12,8 +12,9 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
 PARENT = "MOCKINGBIRD_PARENT"  # the environment variable in which the bot tells its children its process id
-# How far each child gives way to the bot's loop, in steps of nice(2): a training the farthest.
-WORKER, TRAINER, NICEST = 5, 15, 19
+# How far each child gives way to the bot's loop, in steps of nice(2): a training the farthest, but not so far that it
+# comes to a halt whenever somebody else computes on the machine.
+WORKER, TRAINER, NICEST = 3, 10, 19
 
 
 def die_with_parent() -> None:
