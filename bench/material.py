@@ -1,0 +1,183 @@
+"""What the engine and its peers are measured on: models, personas, prompts and tweets, made here without a download."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+import bot
+from bench.authors import SPLIT, in_order
+from bot.cli.demo import PEOPLE
+from models.checkpoint import Checkpoint, read_checkpoint, sha256, write_checkpoint
+from training.corpus import Corpus, Piece, build_corpus
+from training.timeline import Tweet, read_tweets
+
+GPT2_SMALL = {"vocab_size": 50_257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12}
+# Random weights leave every token nearly as likely as any other, which no trained model does: top-p 0.95 would keep
+# most of the vocabulary. With this scale of its last norm GPT-2's shape keeps some five hundred tokens.
+LOUD = 7.5
+RANK = 16  # as the recipe `standard` has it, for the projections and the embedding
+ALPHA = 32.0
+PROMPT_TOKENS = 6  # the end-of-text that begins every text counted
+HELD_OUT = 40  # texts at most, by which a training is judged
+
+
+@dataclass(frozen=True)
+class Material:
+    """A base folder and what is made of it in the folder `work`, each when it is first asked for."""
+
+    name: str
+    base: Path
+    work: Path
+
+    def personas(self, count: int, rank: int = RANK, dtype: torch.dtype = torch.float32) -> list[Path]:
+        """So many adapters of the product's own shape, all different."""
+        folders = [self.work / f"persona-{rank}-{number}" for number in range(count)]
+        for number, folder in enumerate(folders):
+            if not folder.exists():
+                write_adapter(folder, self.base, number, rank, dtype)
+        return folders
+
+    @cached_property
+    def merged(self) -> Path:
+        """The first persona merged into the base: a model of its own, as transformers writes it."""
+        return merge(self.base, self.personas(1)[0], self.work / "merged")
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.from_file(str(self.base / "tokenizer.json"))
+
+    @property
+    def prompt(self) -> str:
+        return self.prompts(1)[0]
+
+    def prompts(self, count: int) -> list[str]:
+        """So many prompts of PROMPT_TOKENS tokens, from the demo's tweets."""
+        found: dict[str, None] = {}
+        for tweet in (tweet for handle in PEOPLE for tweet in tweets_of(handle)):
+            ids = self.tokenizer.encode(tweet.text).ids[: PROMPT_TOKENS - 1]
+            text = self.tokenizer.decode(ids)
+            if len(ids) == PROMPT_TOKENS - 1 and self.tokenizer.encode(text).ids == ids:
+                found[text] = None
+            if len(found) == count:
+                break
+        return list(found)
+
+    @property
+    def read_weights(self) -> int:
+        """How many weights a step must read whatever it computes: all but the table of positions."""
+        held = load_file(self.base / "model.safetensors")
+        return sum(tensor.numel() for name, tensor in held.items() if not name.endswith("wpe.weight"))
+
+
+# --- Models -----------------------------------------------------------------------------------------------------------
+
+
+def random_base(folder: Path, like: Path, shape: Mapping[str, int], seed: int = 0) -> Path:
+    """Writes a GPT-2 with random weights, and the tokenizer of another base with further tokens up to its vocabulary;
+    those stand for no text that could be typed."""
+    folder.mkdir(parents=True)
+    save_weights(folder, random_weights(shape, torch.Generator().manual_seed(seed)))
+    tokenizer = json.loads((like / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary |= {f"<spare {number}>": number for number in range(len(vocabulary), shape["vocab_size"])}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
+    shutil.copyfile(like / "tokenizer_config.json", folder / "tokenizer_config.json")
+    config = json.loads((like / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, **shape, "dtype": "float32"}), encoding="utf-8")
+    return folder
+
+
+def random_weights(shape: Mapping[str, int], generator: torch.Generator) -> dict[str, Tensor]:
+    """By the names of GPT-2."""
+    width = shape["n_embd"]
+    found = {}
+    for name, size in {
+        "wte": (shape["vocab_size"], width),
+        "wpe": (shape["n_positions"], width),
+        **projections(shape),
+    }.items():
+        found[f"{name}.weight"] = torch.randn(size, generator=generator) * 0.02
+        if name.startswith("h."):
+            found[f"{name}.bias"] = torch.zeros(size[1])
+    for name in (*(f"h.{layer}.ln_{n}" for layer in range(shape["n_layer"]) for n in (1, 2)), "ln_f"):
+        found[f"{name}.weight"] = torch.full((width,), LOUD if name == "ln_f" else 1.0)
+        found[f"{name}.bias"] = torch.zeros(width)
+    return found
+
+
+def projections(shape: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """The matrices of GPT-2's layers, (in, out), by their names."""
+    width = shape["n_embd"]
+    of_layer = {"attn.c_attn": (1, 3), "attn.c_proj": (1, 1), "mlp.c_fc": (1, 4), "mlp.c_proj": (4, 1)}
+    return {
+        f"h.{layer}.{name}": (n_in * width, n_out * width)
+        for layer in range(shape["n_layer"])
+        for name, (n_in, n_out) in of_layer.items()
+    }
+
+
+def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    named = {f"transformer.{name}": tensor.contiguous() for name, tensor in weights.items()}
+    save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def write_adapter(folder: Path, base: Path, seed: int, rank: int, dtype: torch.dtype) -> None:
+    """A random adapter of every projection and of the embedding, small beside the base's weights."""
+    folder.mkdir(parents=True)
+    shape = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for name, (n_in, n_out) in {**projections(shape), "wte": (shape["vocab_size"], shape["n_embd"])}.items():
+        into, out = (0.01, n_out**-0.5) if name == "wte" else (n_in**-0.5, 0.01)
+        tensors[f"{name}.lora_A"] = (torch.randn(n_in, rank, generator=generator) * into).to(dtype)
+        tensors[f"{name}.lora_B"] = (torch.randn(rank, n_out, generator=generator) * out).to(dtype)
+    save_file(tensors, folder / "adapter.safetensors")
+    write_checkpoint(folder, Checkpoint("adapter", "bench", sha256(base / "model.safetensors"), rank, ALPHA))
+
+
+def merge(base: Path, adapter: Path, folder: Path) -> Path:
+    """Writes the base plus the adapter's difference as a model that knows of no adapters."""
+    checkpoint = read_checkpoint(adapter)
+    held = load_file(base / "model.safetensors")
+    weights = {name.removeprefix("transformer."): tensor.float() for name, tensor in held.items()}
+    pairs = load_file(adapter / "adapter.safetensors")
+    for name in (key.removesuffix(".lora_A") for key in pairs if key.endswith(".lora_A")):
+        product = pairs[f"{name}.lora_A"] @ pairs[f"{name}.lora_B"]
+        weights[f"{name}.weight"] += product * (checkpoint.alpha / checkpoint.rank)
+    folder.mkdir(parents=True)
+    save_weights(folder, weights)
+    config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "dtype": "float32"}), encoding="utf-8")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(base / file, folder / file)
+    return folder
+
+
+# --- Tweets -----------------------------------------------------------------------------------------------------------
+
+
+def tweets_of(handle: str) -> list[Tweet]:
+    """The tweets of one of the demo's invented people, oldest first."""
+    return in_order(read_tweets(Path(bot.__file__).parent / "demo" / f"{handle}.jsonl", handle))
+
+
+def corpus_of(handles: Sequence[str], most: int | None = None) -> Corpus:
+    """These people's texts as one person's, none of them as a reply: what all trainings are given alike. `most` keeps
+    only so many to train on."""
+    found = build_corpus({handle: tweets_of(handle) for handle in handles}, SPLIT)
+
+    def plain(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
+        return tuple(replace(piece, handle=handles[0], reply=False, message=None) for piece in pieces)
+
+    return Corpus(plain(found.train)[:most], plain(found.held_out)[:HELD_OUT])
