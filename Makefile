@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TORCH_INDEX ?=
 ARGS ?=
 
-.PHONY: help setup demo test lint format base base-quality replies imitation cyborgs clean
+.PHONY: help setup demo test lint format base base-quality replies imitation cyborgs bench gpu clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -54,6 +54,21 @@ imitation: setup  ## how well each system imitates: make imitation ARGS="--timel
 
 cyborgs: setup  ## how to make one voice of two people: make cyborgs ARGS="--timelines DIR --pairs a+b,c+d"
 	@$(BIN)/python -P -m bench.cyborgs $(ARGS)
+
+# The peers that the engine is compared with; nothing else needs them.
+PEERS := $(VENV)/.peers
+$(PEERS): $(READY)
+	@echo "Adding those that the engine is compared with (150 MB) ..." >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,bench]"
+	@touch $(PEERS)
+
+bench: $(PEERS)  ## how fast the engine is beside others: make bench ARGS="[--quick] --json FILE"
+	@$(BIN)/python -P -m bench.engine $(ARGS)
+
+gpu: setup  ## the same on a GPU, and the tests that need one: make gpu ARGS="--json FILE"
+	@$(BIN)/python -P -c 'import sys, torch; torch.cuda.is_available() or sys.exit("make gpu needs a CUDA device, and there is none.")'
+	@$(MAKE) bench ARGS="--device cuda $(ARGS)"
+	$(BIN)/python -m pytest -m gpu
 
 clean:  ## remove what setup and builds made
 	rm -rf $(VENV) .work dist build

@@ -33,7 +33,7 @@ from bench.material import GPT2_SMALL, PROMPT_TOKENS, Material, random_base
 from bench.ours import exactly
 from bench.parts import FULL, QUICK, Contest
 from bot.hub import find_base
-from bot.pool.child import FIXED, cores
+from bot.pool.child import cores
 from models.engine.device import choose_device
 from training import run
 
@@ -58,14 +58,16 @@ OF_BUNDLED = (parts.first_token, *BUNDLED_ONLY)  # whose figures are those of th
 FIGURES = {figure: part for part, figures in PARTS.items() for figure in figures}
 NAMED = {part.__name__: part for part in PARTS}
 NOT_ASKED = "it was not asked for"
+THREADS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_CBWR")
 WIDTH = 128  # of the table, also where the output is no terminal or a narrow one
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     asked = parse(argv)
     device = choose_device(asked.device)
-    for name in FIXED:
+    for name in THREADS:
         os.environ.pop(name, None)  # what the product sets for its children is not to reach the peers
+    os.environ["HF_HUB_OFFLINE"] = "1"  # they have folders, and need not ask whether there is something newer
     began = time.monotonic()
     bundled = find_base("fledgling")
     asked.json.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ GPT2_SMALL = {"vocab_size": 50_257, "n_positions": 1024, "n_embd": 768, "n_layer
 # most of the vocabulary. With this scale of its last norm GPT-2's shape keeps some five hundred tokens.
 LOUD = 7.5
 RANK = 16  # as the recipe `standard` has it, for the projections and the embedding
+SMALL_RANK = 8  # of the many personas that are in memory at once
 ALPHA = 32.0
 PROMPT_TOKENS = 6  # the end-of-text that begins every text counted
 HELD_OUT = 40  # texts at most, by which a training is judged
@@ -40,13 +42,25 @@ class Material:
     base: Path
     work: Path
 
-    def personas(self, count: int, rank: int = RANK, dtype: torch.dtype = torch.float32) -> list[Path]:
+    def personas(self, count: int) -> list[Path]:
         """So many adapters of the product's own shape, all different."""
-        folders = [self.work / f"persona-{rank}-{number}" for number in range(count)]
+        folders = [self.work / f"persona-{number}" for number in range(count)]
         for number, folder in enumerate(folders):
             if not folder.exists():
-                write_adapter(folder, self.base, number, rank, dtype)
+                write_adapter(folder, self.base, self.base_sha256, number, RANK)
         return folders
+
+    def many(self, count: int) -> list[Path]:
+        """So many folders of one adapter of a small rank in 16 bits: a worker cannot tell that they hold the same."""
+        first, *others = [self.work / f"small-{number}" for number in range(count)]
+        write_adapter(first, self.base, self.base_sha256, 0, SMALL_RANK, torch.bfloat16)
+        for folder in others:
+            shutil.copytree(first, folder, copy_function=os.link)
+        return [first, *others]
+
+    @cached_property
+    def base_sha256(self) -> str:
+        return sha256(self.base / "model.safetensors")
 
     @cached_property
     def merged(self) -> Path:
@@ -132,7 +146,9 @@ def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
     save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
 
 
-def write_adapter(folder: Path, base: Path, seed: int, rank: int, dtype: torch.dtype) -> None:
+def write_adapter(
+    folder: Path, base: Path, base_sha256: str, seed: int, rank: int, dtype: torch.dtype = torch.float32
+) -> None:
     """A random adapter of every projection and of the embedding, small beside the base's weights."""
     folder.mkdir(parents=True)
     shape = json.loads((base / "config.json").read_text(encoding="utf-8"))
@@ -143,7 +159,7 @@ def write_adapter(folder: Path, base: Path, seed: int, rank: int, dtype: torch.d
         tensors[f"{name}.lora_A"] = (torch.randn(n_in, rank, generator=generator) * into).to(dtype)
         tensors[f"{name}.lora_B"] = (torch.randn(rank, n_out, generator=generator) * out).to(dtype)
     save_file(tensors, folder / "adapter.safetensors")
-    write_checkpoint(folder, Checkpoint("adapter", "bench", sha256(base / "model.safetensors"), rank, ALPHA))
+    write_checkpoint(folder, Checkpoint("adapter", "bench", base_sha256, rank, ALPHA))
 
 
 def merge(base: Path, adapter: Path, folder: Path) -> Path:
@@ -174,10 +190,10 @@ def tweets_of(handle: str) -> list[Tweet]:
 
 def corpus_of(handles: Sequence[str], most: int | None = None) -> Corpus:
     """These people's texts as one person's, none of them as a reply: what all trainings are given alike. `most` keeps
-    only so many to train on."""
+    only so many of the newest to train on."""
     found = build_corpus({handle: tweets_of(handle) for handle in handles}, SPLIT)
 
     def plain(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
         return tuple(replace(piece, handle=handles[0], reply=False, message=None) for piece in pieces)
 
-    return Corpus(plain(found.train)[:most], plain(found.held_out)[:HELD_OUT])
+    return Corpus(plain(found.train[-most:] if most else found.train), plain(found.held_out)[:HELD_OUT])

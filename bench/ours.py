@@ -37,7 +37,7 @@ class Worker:
                 log=log,
             )
         )
-        self._runner = asyncio.Runner()
+        self.runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
         return self
@@ -45,8 +45,8 @@ class Worker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._runner.run(self.pool.close())
-        self._runner.close()
+        self.runner.run(self.pool.close())
+        self.runner.close()
 
     def texts(self, wishes: Sequence[Wish]) -> int:
         """All of them at once; returns how many tokens were made."""
@@ -68,7 +68,7 @@ class Worker:
         async def all_of_them() -> list[tuple[int, float]]:
             return await asyncio.gather(*map(one, wishes))
 
-        return self._runner.run(all_of_them())
+        return self.runner.run(all_of_them())
 
     @property
     def resident_mib(self) -> float:

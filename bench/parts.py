@@ -27,11 +27,10 @@ from training.recipe import STANDARD
 PAUSE = 0.25  # seconds between two contestants: some libraries' threads go on spinning for a while
 MOST_ROWS = 32  # requests of one measurement
 PERSONAS = 8  # of a pool that speaks for several
-SMALL_RANK = 8  # of the many personas that are in memory at once
 SWITCHES = 8
 FEWEST_LOOKS = 100  # at the loop's lag, below which a 99th percentile says nothing
 # Passes over the tweets that our recipe is tried with; the shortest that reaches the rival's loss counts.
-LADDER = (0.2, 0.4, 1.0, 2.0)
+LADDER = (0.35, 0.5, 0.75, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class Plan:
     trainer_steps: int
     trainer_seconds: float
     texts: int  # our trainer's, for its tokens a second
-    people: int  # whose texts both recipes are trained on, for the time to a loss
+    people: int  # on whom both recipes are trained, for the time to a loss
+    newest: int  # texts of each of them
     lag_seconds: float
     lag_recipe: str
     peft: bool
@@ -58,7 +58,8 @@ FULL = Plan(
     trainer_steps=30,
     trainer_seconds=480.0,
     texts=600,
-    people=3,
+    people=2,
+    newest=400,
     lag_seconds=25.0,
     lag_recipe="thorough",
     peft=True,
@@ -70,6 +71,7 @@ QUICK = Plan(
     trainer_seconds=15.0,
     texts=300,
     people=1,
+    newest=150,
     lag_seconds=8.0,
     lag_recipe="standard",
     peft=False,
@@ -258,7 +260,7 @@ def share_of_limits(contest: Contest) -> None:
 def personas_200(contest: Contest) -> None:
     """The memory of a worker that has spoken as so many personas of rank 8, given in 16 bits, and still has them."""
     stuff = contest.stuff
-    many = stuff.personas(contest.plan.personas, SMALL_RANK, torch.bfloat16)
+    many = stuff.many(contest.plan.personas)
     with contest.worker() as ours:
         ours.texts([contest.wish(persona, stuff.prompt, 0, 2) for persona in many])
         try:
@@ -341,10 +343,11 @@ def train_tokens(contest: Contest) -> None:
 def train_time_to_loss(contest: Contest) -> None:
     """The recipe of huggingtweets under the Trainer against the shortest of our trainings that ends with a held-out
     loss as low; a round is another person, and ours must get there for every one. Without starting and loading."""
+    plan = contest.plan
     found: dict[str, list[float]] = {"ours": [], "recipe": []}
     contest.facts["losses"] = losses = []
-    for person in PEOPLE[: contest.plan.people]:
-        corpus = corpus_of([person])
+    for person in PEOPLE[: plan.people]:
+        corpus = corpus_of([person], plan.newest)
         theirs = by_trainer(contest, corpus)
         for epochs in LADDER:
             recipe = replace(STANDARD, epochs=epochs)

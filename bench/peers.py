@@ -8,7 +8,6 @@ many it made. Loading and converting are not counted.
 from __future__ import annotations
 
 import importlib
-import math
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -197,13 +196,18 @@ class Trainer:
         }
 
     def loss(self, texts: Sequence[str]) -> float:
-        """The mean nats of the tokens of texts, each read alone and its end included: as our trainer scores."""
-        nats, tokens = [], 0
-        self.model.eval()
-        with self.torch.inference_mode():
-            for text in texts:
-                ids = self.tokenizer(END_OF_TEXT + text + END_OF_TEXT, return_tensors="pt")["input_ids"]
-                predicted = ids.shape[1] - 1
-                nats.append(self.model(ids.to(self.model.device), labels=ids.to(self.model.device)).loss * predicted)
-                tokens += predicted
-        return math.fsum(float(value) for value in nats) / tokens
+        """The mean nats of the tokens of held-out texts."""
+        return loss_of(self.model, self.tokenizer, texts)
+
+
+def loss_of(model: Any, tokenizer: Any, texts: Sequence[str]) -> float:
+    """The mean nats of a token, each text read alone and its end included: as our trainer scores."""
+    nats, tokens = 0.0, 0
+    model.eval()
+    with library("torch").inference_mode():
+        for text in texts:
+            ids = tokenizer(END_OF_TEXT + text + END_OF_TEXT, return_tensors="pt")["input_ids"].to(model.device)
+            predicted = ids.shape[1] - 1
+            nats += float(model(ids, labels=ids).loss) * predicted
+            tokens += predicted
+    return nats / tokens
