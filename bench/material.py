@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from torch import Tensor
 
 import bot
 from bench.authors import SPLIT, in_order
+from bench.peers import quiet_transformers
 from bot.cli.demo import PEOPLE
 from models.checkpoint import Checkpoint, read_checkpoint, sha256, write_checkpoint
 from training.corpus import Corpus, Piece, build_corpus
@@ -97,37 +97,22 @@ class Material:
 # --- Models -----------------------------------------------------------------------------------------------------------
 
 
-def random_base(folder: Path, like: Path, shape: Mapping[str, int], seed: int = 0) -> Path:
+def random_base(folder: Path, like: Path, shape: Mapping[str, int]) -> Path:
     """Writes a GPT-2 with random weights, and the tokenizer of another base with further tokens up to its vocabulary;
     those stand for no text that could be typed."""
-    folder.mkdir(parents=True)
-    save_weights(folder, random_weights(shape, torch.Generator().manual_seed(seed)))
+    transformers = quiet_transformers(torch.get_num_threads())
+    said = json.loads((like / "config.json").read_text(encoding="utf-8"))
+    torch.manual_seed(0)
+    model = transformers.GPT2LMHeadModel(transformers.GPT2Config.from_dict({**said, **shape, "dtype": "float32"}))
+    with torch.no_grad():
+        model.transformer.ln_f.weight.fill_(LOUD)
+    model.save_pretrained(folder)
     tokenizer = json.loads((like / "tokenizer.json").read_text(encoding="utf-8"))
     vocabulary = tokenizer["model"]["vocab"]
     vocabulary |= {f"<spare {number}>": number for number in range(len(vocabulary), shape["vocab_size"])}
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
     shutil.copyfile(like / "tokenizer_config.json", folder / "tokenizer_config.json")
-    config = json.loads((like / "config.json").read_text(encoding="utf-8"))
-    (folder / "config.json").write_text(json.dumps({**config, **shape, "dtype": "float32"}), encoding="utf-8")
     return folder
-
-
-def random_weights(shape: Mapping[str, int], generator: torch.Generator) -> dict[str, Tensor]:
-    """By the names of GPT-2."""
-    width = shape["n_embd"]
-    found = {}
-    for name, size in {
-        "wte": (shape["vocab_size"], width),
-        "wpe": (shape["n_positions"], width),
-        **projections(shape),
-    }.items():
-        found[f"{name}.weight"] = torch.randn(size, generator=generator) * 0.02
-        if name.startswith("h."):
-            found[f"{name}.bias"] = torch.zeros(size[1])
-    for name in (*(f"h.{layer}.ln_{n}" for layer in range(shape["n_layer"]) for n in (1, 2)), "ln_f"):
-        found[f"{name}.weight"] = torch.full((width,), LOUD if name == "ln_f" else 1.0)
-        found[f"{name}.bias"] = torch.zeros(width)
-    return found
 
 
 def projections(shape: Mapping[str, int]) -> dict[str, tuple[int, int]]:
@@ -139,11 +124,6 @@ def projections(shape: Mapping[str, int]) -> dict[str, tuple[int, int]]:
         for layer in range(shape["n_layer"])
         for name, (n_in, n_out) in of_layer.items()
     }
-
-
-def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
-    named = {f"transformer.{name}": tensor.contiguous() for name, tensor in weights.items()}
-    save_file(named, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def write_adapter(
@@ -166,13 +146,13 @@ def merge(base: Path, adapter: Path, folder: Path) -> Path:
     """Writes the base plus the adapter's difference as a model that knows of no adapters."""
     checkpoint = read_checkpoint(adapter)
     held = load_file(base / "model.safetensors")
-    weights = {name.removeprefix("transformer."): tensor.float() for name, tensor in held.items()}
+    weights = {name: tensor.float() for name, tensor in held.items()}
     pairs = load_file(adapter / "adapter.safetensors")
     for name in (key.removesuffix(".lora_A") for key in pairs if key.endswith(".lora_A")):
         product = pairs[f"{name}.lora_A"] @ pairs[f"{name}.lora_B"]
-        weights[f"{name}.weight"] += product * (checkpoint.alpha / checkpoint.rank)
+        weights[f"transformer.{name}.weight"] += product * (checkpoint.alpha / checkpoint.rank)
     folder.mkdir(parents=True)
-    save_weights(folder, weights)
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps({**config, "dtype": "float32"}), encoding="utf-8")
     for file in ("tokenizer.json", "tokenizer_config.json"):

@@ -56,10 +56,10 @@ FULL = Plan(
     rounds=3,
     match_seconds=100.0,
     trainer_steps=30,
-    trainer_seconds=480.0,
+    trainer_seconds=450.0,
     texts=600,
     people=2,
-    newest=400,
+    newest=250,
     lag_seconds=25.0,
     lag_recipe="thorough",
     peft=True,
@@ -89,6 +89,7 @@ class Contest:
     stuff: Material
     plan: Plan
     device: str = "cpu"
+    until: float = math.inf  # on the monotonic clock; nothing long is begun later
     times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -242,9 +243,9 @@ def share_of_limits(contest: Contest) -> None:
     torch.set_num_threads(plan.threads)
     machine = limits.machine(contest.device)
     contest.facts |= {"machine": machine, "steps": {}}
-    most = 256 if contest.device == "cuda" else MOST_ROWS
-    with contest.worker(most) as ours:
-        for rows in (1, most):
+    batches = (1, MOST_ROWS, 256) if contest.device == "cuda" else (1, MOST_ROWS)
+    with contest.worker(batches[-1]) as ours:
+        for rows in batches:
 
             def seconds(tokens: int, rows: int = rows) -> float:
                 return ours.seconds([contest.wish(None, stuff.prompt, seed, tokens) for seed in range(rows)])
@@ -367,6 +368,7 @@ def train_time_to_loss(contest: Contest) -> None:
 
 def by_trainer(contest: Contest, corpus: Corpus, steps: int = 0, seconds: float = math.inf) -> dict[str, Any]:
     """What peers.Trainer says of its training; it is the recipe's four passes unless `steps` says otherwise."""
+    seconds = min(seconds, contest.until - time.monotonic())
     trainer = Apart(peers.Trainer, contest.stuff.base, contest.stuff.work, contest.device, contest.plan.threads)
     try:
         told: dict[str, Any] = trainer.call("train", [piece.text for piece in corpus.train], steps, seconds)
