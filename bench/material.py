@@ -53,7 +53,7 @@ class Material:
     def many(self, count: int) -> list[Path]:
         """So many folders of one adapter of a small rank in 16 bits: a worker cannot tell that they hold the same."""
         first, *others = [self.work / f"small-{number}" for number in range(count)]
-        write_adapter(first, self.base, self.base_sha256, 0, SMALL_RANK, torch.bfloat16)
+        write_adapter(first, self.base, self.base_sha256, 0, SMALL_RANK, torch.float16)
         for folder in others:
             shutil.copytree(first, folder, copy_function=os.link)
         return [first, *others]

@@ -35,6 +35,7 @@ class Worker:
                 max_waiting=10_000,
                 hang_seconds=600.0,
                 log=log,
+                cache=log.parent / "cache",
             )
         )
         self.runner = asyncio.Runner()

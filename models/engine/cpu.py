@@ -120,7 +120,7 @@ class CpuSlots:
         self._step = None
 
     def adapters(self, first: int, rows: int) -> slice:
-        """Where in `pairs` the adapters of some slots stand; for those without any, one of zeros, which adds nothing."""
+        """Where in `pairs` the adapters of some slots stand; where none has any, one of zeros, which adds nothing."""
         some = slice(first, first + (rows if any(self._own[first : first + rows]) else 1))
         for slot in range(some.start, some.stop):
             self._fill(slot)
