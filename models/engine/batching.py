@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from models.engine.sampler import Draw, draw_tokens
+from models.engine.sampler import Draw, draw_token
 from models.engine.slots import ROWS, Logits
 from models.engine.voices import Voice
 from models.prompt import prompt_tokens, without_marks
@@ -95,9 +95,8 @@ class Batch:
         parts = [*self._next(), *self._first()]
         logits = np.concatenate(parts) if len(parts) > 1 else parts[0]
         finished = []
-        for row, token in zip(
-            self.rows, draw_tokens(logits, [row.draw() for row in self.rows], self.marks), strict=True
-        ):
+        for row, of_row in zip(self.rows, logits, strict=True):
+            token = draw_token(of_row, row.draw(), self.marks)
             if token != self.marks.end:
                 row.tokens.append(token)
             if token == self.marks.end or len(row.tokens) == row.sampling.max_tokens:

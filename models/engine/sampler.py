@@ -1,4 +1,4 @@
-"""Draws the next token of every row, each with its own settings and its own stream of random numbers."""
+"""Draws the next token of a row, with its own settings and its own stream of random numbers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def mix(z: int) -> int:
 
 @dataclass(frozen=True)
 class Draw:
-    """What one row's next token depends on besides its logits."""
+    """What a row's next token depends on besides its logits."""
 
     sampling: Sampling
     seed: int
@@ -44,21 +44,20 @@ class Draw:
     bad_words: Sequence[Sequence[int]] = ()  # the tokens of each
 
 
-def draw_tokens(logits: Floats, draws: Sequence[Draw], marks: Marks) -> list[int]:
-    """Logits (rows, vocabulary), which are overwritten -> one token id per row, by temperature, top-k, then top-p
+def draw_token(logits: Floats, draw: Draw, marks: Marks) -> int:
+    """A row's logits (vocabulary), which are overwritten -> the id of its next token, by temperature, top-k, then top-p
     (Holtzman et al. 2020, "The curious case of neural text degeneration"), then the inverse of the cumulative
     distribution over the tokens in order, the likeliest first and of equal ones the lower id.
 
     The reply mark is never drawn: whether a text is a reply is settled before it begins.
     """
-    for row, draw in zip(logits, draws, strict=True):
-        _penalise_repetition(row, draw)
-        _forbid_bad_words(row, draw)
-        if draw.generated < draw.sampling.min_tokens:
-            row[marks.end] = -np.inf
-    logits[:, marks.reply] = -np.inf
-    logits /= np.array([[draw.sampling.temperature] for draw in draws], np.float32)
-    return [_draw(row, draw) for row, draw in zip(logits, draws, strict=True)]
+    _penalise_repetition(logits, draw)
+    _forbid_bad_words(logits, draw)
+    if draw.generated < draw.sampling.min_tokens:
+        logits[marks.end] = -np.inf
+    logits[marks.reply] = -np.inf
+    logits /= np.float32(draw.sampling.temperature)
+    return _draw(logits, draw)
 
 
 def _penalise_repetition(row: Floats, draw: Draw) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.engine.batching import Row, Running
 from models.engine.cpu import CpuModel, CpuSlots
 from models.engine.gpu import GpuModel, GpuSlots
-from models.engine.sampler import Draw, draw_tokens
+from models.engine.sampler import Draw, draw_token
 from models.engine.slots import ROWS, Model, Slots
 from models.engine.voices import Voice, Voices
 from models.prompt import prompt_tokens
@@ -105,7 +105,7 @@ def recomputed(held: Voices, request: Generate, room: int) -> tuple[list[int], b
         slots = voice.model.slots(1)
         slots.put(0, voice.low_rank)
         draw = Draw(request.sampling, request.seed, len(made), prompt[cut:] + made, bad_words)
-        (token,) = draw_tokens(slots.read(0, [tokens + made])[0], [draw], voice.marks)
+        token = draw_token(slots.read(0, [tokens + made])[0, 0], draw, voice.marks)
         if token == voice.marks.end:
             return made, True
         made.append(token)

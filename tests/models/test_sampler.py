@@ -21,7 +21,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from models.engine.sampler import HEAD, MASK, ONE, Draw, draw_tokens, mix, uniform
+from models.engine.sampler import HEAD, MASK, ONE, Draw, draw_token, mix, uniform
 from models.prompt import Marks
 from models.sampling import HUGGINGTWEETS, Sampling
 
@@ -32,7 +32,8 @@ SEEDS = st.integers(0, 2**63)
 def drawn_of(logits: Tensor, draws: Sequence[Draw]) -> list[int]:
     """Draws with the likeliest token of all behind the others: the reply mark, which must not change anything."""
     with_mark = torch.cat([logits, torch.full((len(draws), 1), 99.0)], dim=1)
-    return draw_tokens(with_mark.numpy(), draws, Marks(END, reply=logits.shape[1]))
+    marks = Marks(END, reply=logits.shape[1])
+    return [draw_token(row, draw, marks) for row, draw in zip(with_mark.numpy(), draws, strict=True)]
 
 
 def nucleus(logits: list[float], sampling: Sampling, generated: int, top_p: float) -> dict[int, float]:
