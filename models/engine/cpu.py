@@ -60,6 +60,9 @@ class CpuModel:
                 try:
                     write_graph(base, config, fresh, bits)
                     publish(fresh, graphs)
+                except OSError:
+                    if not graphs.exists():  # another worker was faster
+                        raise
                 finally:
                     shutil.rmtree(fresh, ignore_errors=True)
             return cls(graphs, config, threads)
@@ -206,10 +209,9 @@ class Bound:
         config = slots.model.config
         some = slice(first, first + rows)
         adapters = slots.adapters(first, rows)
-        back, table = (part[adapters] for part in slots.pairs[EMBEDDING])
-        rank = table.shape[1]
-        self.x = np.zeros((rows, time, config.n_embd), np.float32)
-        width = config.n_embd
+        back, self.table = (part[adapters] for part in slots.pairs[EMBEDDING])
+        rank, width = self.table.shape[1], config.n_embd
+        self.x = np.zeros((rows, time, width), np.float32)
         self.read = np.zeros((rows, time, rank), np.float32)
         self.lengths, self.longest = np.zeros(rows, np.int32), np.zeros(1, np.int32)
         self.logits = np.zeros((rows, len(wanted), config.vocab_size), np.float32)
@@ -239,9 +241,8 @@ class Bound:
         slots, time = self.slots, ids.shape[1]
         lengths = slots.lengths[self.first : self.first + self.rows]
         self.x[:] = slots.model.embedded(ids, lengths - time)
-        _, table = slots.pairs[EMBEDDING]
-        for row, tokens in enumerate(ids):
-            self.read[row] = table[self.first + row][:, tokens].T
+        for row, (table, tokens) in enumerate(zip(self.table, ids, strict=False)):  # one of zeros may stand for all
+            self.read[row] = table[:, tokens].T
         self.lengths[:] = lengths - 1
         self.longest[:] = lengths.max()
         slots.model.session.run_with_iobinding(self._binding)

@@ -133,6 +133,16 @@ def test_texts_of_one_length_read_together_are_read_as_alone(base: Path, adapter
         assert np.array_equal(filled(model, pairs[row : row + 1]).read(0, texts[row : row + 1])[0], together[row])
 
 
+def test_a_base_that_speaks_for_itself_hears_nothing_of_a_mad_adapter_before_it(base: Path, tmp_path: Path) -> None:
+    mad = low_rank(base, make_adapter(tmp_path, base, strength=float("nan")))
+    model, texts = CpuModel.load(base, 1), tokens(2, 9)
+    slots = filled(model, [mad, mad])
+    assert np.isnan(slots.read(0, texts)).all()
+    for slot in range(2):
+        slots.put(slot, {})
+    assert np.array_equal(slots.read(0, texts), filled(model, [{}, {}]).read(0, texts))
+
+
 def test_the_largest_sums_are_exact(tmp_path: Path) -> None:
     """A product cut off at 16 bits would show: every matrix of 127s, read by what is largest everywhere."""
     folder = make_base(tmp_path, Shape(1, 48, 6, 64))
