@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import select
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 from models.checkpoint import DamagedCheckpoint
@@ -17,8 +15,9 @@ from models.engine.batching import Running, too_late
 from models.engine.device import choose_device
 from models.engine.scoring import score
 from models.engine.voices import BaseProblem, Voices
+from models.inbox import Inbox
 from models.lifeline import WORKER, die_with_parent, give_way
-from models.wire import HEADER, LARGEST, Alive, Cancel, Failed, Generate, Message, Ready, Score, Scored, decode, encode
+from models.wire import Alive, Cancel, Failed, Generate, Message, Ready, Score, Scored, encode
 
 
 def main() -> None:
@@ -84,34 +83,6 @@ def take(message: Message, running: Running, voices: Voices) -> Scored | Failed 
             traceback.print_exc(file=sys.stderr)
             return Failed(message.id, "bug", f"{type(error).__name__}: {error}")
     return None
-
-
-class Inbox:
-    """Cuts the bytes that arrive on the socket into messages, without waiting while there is work to do."""
-
-    def __init__(self, bot: socket.socket) -> None:
-        self.bot, self.closed, self._bytes = bot, False, b""
-
-    def arrived(self, wait: bool) -> Iterator[Message]:
-        """The messages that are here; waits for at least some bytes if `wait`."""
-        while select.select([self.bot], [], [], None if wait else 0)[0]:
-            received = self.bot.recv(2**16)
-            if not received:
-                self.closed = True
-                return
-            self._bytes += received
-            yield from self._whole()
-            wait = False
-
-    def _whole(self) -> Iterator[Message]:
-        while len(self._bytes) >= HEADER.size:
-            (length,) = HEADER.unpack_from(self._bytes)
-            if length > LARGEST:
-                raise ValueError(f"a frame of {length} bytes")
-            if len(self._bytes) < HEADER.size + length:
-                return
-            body, self._bytes = self._bytes[HEADER.size : HEADER.size + length], self._bytes[HEADER.size + length :]
-            yield decode(body)
 
 
 if __name__ == "__main__":

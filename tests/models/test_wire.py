@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.engine.__main__ import Inbox
+from models.inbox import Inbox
 from models.sampling import Sampling
 from models.wire import HEADER, KINDS, LARGEST, Cancel, Done, Generate, Item, Message, Progress, decode, encode
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.engine.__main__ import Inbox, serve
+from models.engine.__main__ import serve
 from models.engine.voices import Voices
+from models.inbox import Inbox
 from models.sampling import Sampling
 from models.wire import Cancel, Delta, Done, Failed, Generate, Item, Message, Score, Scored, encode
 from tests.factories import Shape, make_adapter, make_base

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 
-from models.engine.__main__ import Inbox
+from models.inbox import Inbox
 from models.wire import Pause, Resume
 
 LONGEST_PAUSE = 5.0  # seconds without the lease, after which the trainer takes a turn all the same: it must get on

@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from models.checkpoint import DamagedCheckpoint, read_checkpoint, sha256, verify
-from models.engine.__main__ import Inbox
 from models.engine.gpt2 import GPT2
 from models.engine.voices import BaseProblem, load_base
+from models.inbox import Inbox
 from models.wire import Progress
 from tests.factories import make_base, sentences, torch_low_rank
 from training import run
