@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TORCH_INDEX ?=
 ARGS ?=
 
-.PHONY: help setup demo test lint format base base-quality replies imitation cyborgs bench gpu clean
+.PHONY: help setup demo test interleavings lint format base base-quality replies imitation cyborgs bench gpu clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -28,6 +28,9 @@ demo: setup  ## the main job on three invented people: make demo ARGS="--once --
 
 test: setup  ## all tests, on two cores: make test ARGS="-k outbox"
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+interleavings: setup  ## the same texts in a thousand random companies, on the bundled base: two minutes
+	INTERLEAVINGS=1000 $(BIN)/python -m pytest tests/models/test_batching.py -k interleavings
 
 lint: setup  ## style, types, and who may import whom
 	$(BIN)/ruff check .

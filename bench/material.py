@@ -29,7 +29,6 @@ GPT2_SMALL = {"vocab_size": 50_257, "n_positions": 1024, "n_embd": 768, "n_layer
 LOUD = 7.5
 RANK = 16  # as the recipe `standard` has it, for the projections and the embedding
 SMALL_RANK = 8  # of the many personas that are in memory at once
-ALPHA = 32.0
 PROMPT_TOKENS = 6  # the end-of-text that begins every text counted
 HELD_OUT = 40  # texts at most, by which a training is judged
 
@@ -53,7 +52,7 @@ class Material:
     def many(self, count: int) -> list[Path]:
         """So many folders of one adapter of a small rank in 16 bits: a worker cannot tell that they hold the same."""
         first, *others = [self.work / f"small-{number}" for number in range(count)]
-        write_adapter(first, self.base, self.base_sha256, 0, SMALL_RANK, torch.float16)
+        write_adapter(first, self.base, self.base_sha256, 0, SMALL_RANK)
         for folder in others:
             shutil.copytree(first, folder, copy_function=os.link)
         return [first, *others]
@@ -126,20 +125,19 @@ def projections(shape: Mapping[str, int]) -> dict[str, tuple[int, int]]:
     }
 
 
-def write_adapter(
-    folder: Path, base: Path, base_sha256: str, seed: int, rank: int, dtype: torch.dtype = torch.float32
-) -> None:
-    """A random adapter of every projection and of the embedding, small beside the base's weights."""
+def write_adapter(folder: Path, base: Path, base_sha256: str, seed: int, rank: int) -> None:
+    """A random adapter of every projection and of the embedding, small beside the base's weights, in 16 bits as the
+    trainer writes it."""
     folder.mkdir(parents=True)
     shape = json.loads((base / "config.json").read_text(encoding="utf-8"))
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
     for name, (n_in, n_out) in {**projections(shape), "wte": (shape["vocab_size"], shape["n_embd"])}.items():
         into, out = (0.01, n_out**-0.5) if name == "wte" else (n_in**-0.5, 0.01)
-        tensors[f"{name}.lora_A"] = (torch.randn(n_in, rank, generator=generator) * into).to(dtype)
-        tensors[f"{name}.lora_B"] = (torch.randn(rank, n_out, generator=generator) * out).to(dtype)
+        tensors[f"{name}.lora_A"] = (torch.randn(n_in, rank, generator=generator) * into).half()
+        tensors[f"{name}.lora_B"] = (torch.randn(rank, n_out, generator=generator) * out).half()
     save_file(tensors, folder / "adapter.safetensors")
-    write_checkpoint(folder, Checkpoint("adapter", "bench", base_sha256, rank, ALPHA))
+    write_checkpoint(folder, Checkpoint("adapter", "bench", base_sha256, rank, float(rank)))
 
 
 def merge(base: Path, adapter: Path, folder: Path) -> Path:
@@ -149,7 +147,7 @@ def merge(base: Path, adapter: Path, folder: Path) -> Path:
     weights = {name: tensor.float() for name, tensor in held.items()}
     pairs = load_file(adapter / "adapter.safetensors")
     for name in (key.removesuffix(".lora_A") for key in pairs if key.endswith(".lora_A")):
-        product = pairs[f"{name}.lora_A"] @ pairs[f"{name}.lora_B"]
+        product = pairs[f"{name}.lora_A"].float() @ pairs[f"{name}.lora_B"].float()
         weights[f"transformer.{name}.weight"] += product * (checkpoint.alpha / checkpoint.rank)
     folder.mkdir(parents=True)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -15,7 +15,7 @@ import torch
 from bench import limits, peers
 from bench.apart import Apart, Missing
 from bench.lag import Bot
-from bench.material import ALPHA, RANK, Material, corpus_of
+from bench.material import RANK, Material, corpus_of
 from bench.ours import Worker, exactly
 from bench.systems import Bench, trained_on
 from bot.cli.demo import PEOPLE
@@ -154,6 +154,8 @@ def take_turns(
     """The seconds of every contestant, round by round, each round begun by another; the warm-up is a round that does
     not count. Raises ValueError if one does not make exactly so many tokens."""
     found: dict[str, list[float]] = {name: [] for name in contestants}
+    if not contestants:
+        return found
     names = list(contestants)
     began = time.monotonic()
     for number in range(-1 if warm_up else 0, plan.rounds):
@@ -221,7 +223,7 @@ def adapters_32(contest: Contest) -> None:
     merged = [replace(wish, base=stuff.merged, checkpoint=None) for wish in apart]
 
     def peft() -> Contestant:
-        them = contest.peer("peft", peers.Peft, stuff.base, personas, RANK, ALPHA)
+        them = contest.peer("peft", peers.Peft, stuff.base, personas, RANK, RANK)
         return lambda: int(them.call("texts", prompt, plan.tokens))
 
     tokens = MOST_ROWS * plan.tokens

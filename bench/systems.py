@@ -45,7 +45,7 @@ from models.engine.slots import ROWS
 from models.engine.voices import Voice, Voices, load_base, read_low_rank
 from models.prompt import Marks
 from models.sampling import HUGGINGTWEETS, Sampling
-from models.wire import Done, Generate
+from models.wire import Done, Failed, Generate
 from training import run
 from training.corpus import Corpus, build_corpus
 from training.engine.evaluate import either_way
@@ -263,6 +263,8 @@ def written(voice: Voice, requests: Sequence[Generate]) -> list[Done]:
             running.join(waiting.pop(), voice)
             under_way += 1
         for done in running.step():
+            if isinstance(done, Failed):
+                raise RuntimeError(done.message)
             found[done.id] = done
             under_way -= 1
     return [found[request.id] for request in requests]

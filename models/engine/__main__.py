@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from models.checkpoint import DamagedCheckpoint
-from models.engine.batching import Running, too_late
+from models.engine.batching import Running, failed, too_late
 from models.engine.device import choose_device
 from models.engine.scoring import score
 from models.engine.voices import BaseProblem, Voices
@@ -75,13 +75,9 @@ def take(message: Message, running: Running, voices: Voices) -> Scored | Failed 
             return Failed(message.id, "checkpoint", str(error))
         except BaseProblem as error:
             return Failed(message.id, "base", str(error))
-        except MemoryError as error:
-            return Failed(message.id, "memory", str(error))
         except Exception as error:
-            if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for its name
-                return Failed(message.id, "memory", str(error))
             traceback.print_exc(file=sys.stderr)
-            return Failed(message.id, "bug", f"{type(error).__name__}: {error}")
+            return failed(message.id, error)
     return None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -155,10 +157,19 @@ class Batch:
                 self.slots.move(last, index)
                 index = last
         self.rows.pop()
+        self.slots.put(len(self.rows), {})
 
     @property
     def empty(self) -> bool:
         return not self.rows
+
+
+def failed(request_id: int, error: Exception) -> Failed:
+    """Why a request ends that cannot be fulfilled."""
+    # torch's own error is not imported for its name: that would take seconds.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return Failed(request_id, "memory", str(error))
+    return Failed(request_id, "bug", f"{type(error).__name__}: {error}")
 
 
 def too_late(request: Generate) -> Failed:
@@ -187,11 +198,18 @@ class Running:
             batch.leave(request_id)
         self._drop_empty()
 
-    def step(self) -> list[Done]:
-        """One token for every request of every batch."""
-        finished = [done for batch in self.batches for done in batch.step()]
+    def step(self) -> list[Done | Failed]:
+        """One token for every request of every batch; where that fails, the batch's requests end, and no others."""
+        ended: list[Done | Failed] = []
+        for batch in list(self.batches):
+            try:
+                ended += batch.step()
+            except Exception as error:
+                traceback.print_exc(file=sys.stderr)
+                ended += [failed(row.request.id, error) for row in batch.rows]
+                self.batches.remove(batch)
         self._drop_empty()
-        return finished
+        return ended
 
     def deltas(self) -> list[Delta]:
         """What the texts have grown by since the last call, of the requests that want to know."""

@@ -5,10 +5,11 @@ torch is not imported: that alone would take longer than all else until a worker
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,15 @@ import onnxruntime
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from models.checkpoint import publish
+from models.checkpoint import publish, sync
 from models.engine.device import has_fast_int8
 from models.engine.shape import EMBEDDING, GPT2Config, read_weights
 from models.engine.slots import ROWS, SLICE, Logits, LowRank
 
 HEADS_OF = 8  # what ONNX Runtime's attention wants a head's width to be a multiple of; GPT-2's are 64
 FIRST_CAPACITY = 128  # positions; doubled when a text needs more
+# More threads cut a prompt's product into parts of one row, which are computed another way, with other bits.
+MOST_THREADS = 8
 PROVIDERS = ["CPUExecutionProvider"]
 Floats = NDArray[np.float32]
 
@@ -30,45 +33,34 @@ Floats = NDArray[np.float32]
 class CpuModel:
     """A session, and the tables that tokens and positions are looked up in."""
 
-    def __init__(self, folder: Path, config: GPT2Config, threads: int) -> None:
-        """Reads a folder that `write_graph` wrote."""
+    def __init__(self, config: GPT2Config, parts: Parts, threads: int) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = min(threads, MOST_THREADS)
         # Exact sums everywhere; where a processor has an instruction for them, this takes twice the time for nothing.
         options.add_session_config_entry("session.x64quantprecision", "0" if has_fast_int8() else "1")
         self.config = config
-        self.bytes = sum(path.stat().st_size for path in folder.iterdir())
-        self.session = onnxruntime.InferenceSession(folder / "gpt2.onnx", options, PROVIDERS)
-        self._tokens, self._steps, self._positions = (
-            np.load(folder / f"{name}.npy") for name in ("tokens", "steps", "positions")
-        )
+        self.bytes = len(parts.graph) + sum(table.nbytes for table in (parts.tokens, parts.steps, parts.positions))
+        self.session = onnxruntime.InferenceSession(parts.graph, options, PROVIDERS)
+        self._tokens, self._steps, self._positions = parts.tokens, parts.steps, parts.positions
 
     @classmethod
     def load(cls, base: Path, threads: int, graphs: Path | None = None, bits: int = 8) -> CpuModel:
-        """Reads a base's folder, or its graph in the folder `graphs`, where it is put for the next time. Raises
-        ValueError when weights are missing or of the wrong shape."""
+        """Reads a base's folder, or what was made of it in the folder `graphs`, where it is put for the next time.
+        Raises ValueError when weights are missing or of the wrong shape."""
         config = GPT2Config.read(base)
         if (config.n_embd // config.n_head) % HEADS_OF:
             raise ValueError(
                 f"in {base} heads are {config.n_embd // config.n_head} wide; on a processor that must be a multiple of "
                 f"{HEADS_OF}"
             )
+        if graphs is not None and graphs.exists():
+            with contextlib.suppress(Exception):  # whatever is wrong with it, it can be made again
+                return cls(config, Parts.read(graphs), threads)
+            shutil.rmtree(graphs, ignore_errors=True)
+        parts = Parts.make(base, config, bits)
         if graphs is not None:
-            if not graphs.exists():
-                graphs.parent.mkdir(parents=True, exist_ok=True)
-                fresh = Path(mkdtemp(dir=graphs.parent))
-                try:
-                    write_graph(base, config, fresh, bits)
-                    publish(fresh, graphs)
-                except OSError:
-                    if not graphs.exists():  # another worker was faster
-                        raise
-                finally:
-                    shutil.rmtree(fresh, ignore_errors=True)
-            return cls(graphs, config, threads)
-        with TemporaryDirectory() as folder:
-            write_graph(base, config, Path(folder), bits)
-            return cls(Path(folder), config, threads)
+            parts.write(graphs)
+        return cls(config, parts, threads)
 
     def slots(self, count: int = ROWS) -> CpuSlots:
         return CpuSlots(self, count)
@@ -80,26 +72,51 @@ class CpuModel:
         return found
 
 
-def write_graph(base: Path, config: GPT2Config, folder: Path, bits: int) -> None:
-    """Writes a base as CpuModel reads it, its matrices in 8 bits or in 32."""
-    import onnx
+@dataclass(frozen=True)
+class Parts:
+    """What a CpuModel is made of: a graph, the token table in 8 bits with what a step is worth in each row, and the
+    table of positions."""
 
-    from models.engine.graph import gpt2, rounded  # only here: not needed where the graph is written already
+    graph: bytes
+    tokens: NDArray[Any]
+    steps: Floats
+    positions: Floats
 
-    weights = read_weights(base, config, load_file)
-    onnx.save(gpt2(config, weights, bits), folder / "gpt2.onnx")
-    table = weights["wte.weight"]
-    tokens, steps = rounded(table.T) if bits == 8 else (table.T.astype(np.float32), np.ones(len(table), np.float32))
-    np.save(folder / "tokens.npy", np.ascontiguousarray(tokens.T))
-    np.save(folder / "steps.npy", steps)
-    np.save(folder / "positions.npy", weights["wpe.weight"].astype(np.float32))
+    @classmethod
+    def make(cls, base: Path, config: GPT2Config, bits: int) -> Parts:
+        """Of a base's folder, with matrices of 8 bits or of 32."""
+        from models.engine.graph import gpt2, rounded  # only here: not needed where it was made before
+
+        weights = read_weights(base, config, load_file)
+        table = weights["wte.weight"]
+        tokens, steps = rounded(table.T) if bits == 8 else (table.T.astype(np.float32), np.ones(len(table), np.float32))
+        graph = gpt2(config, weights, bits).SerializeToString()
+        return cls(graph, np.ascontiguousarray(tokens.T), steps, weights["wpe.weight"].astype(np.float32))
+
+    @classmethod
+    def read(cls, folder: Path) -> Parts:
+        tables = (np.load(folder / f"{name}.npy") for name in ("tokens", "steps", "positions"))
+        return cls((folder / "gpt2.onnx").read_bytes(), *tables)
+
+    def write(self, folder: Path) -> None:
+        """The folder is there whole or not at all."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = folder.with_name(f"{folder.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)  # what somebody left who was killed
+        fresh.mkdir()
+        (fresh / "gpt2.onnx").write_bytes(self.graph)
+        for name in ("tokens", "steps", "positions"):
+            np.save(fresh / f"{name}.npy", getattr(self, name))
+        for path in fresh.iterdir():
+            sync(path)
+        publish(fresh, folder)
 
 
 class CpuSlots:
     """As Slots says."""
 
     def __init__(self, model: CpuModel, count: int) -> None:
-        self.model, self.count = model, count
+        self.model = model
         config = model.config
         self.lengths = np.zeros(count, np.int64)
         # Of zeros the system makes only those pages that are written to.
@@ -151,11 +168,17 @@ class CpuSlots:
 
     def _widen(self, slices: int) -> None:
         """Makes room for so many slices of the rank."""
+        if slices <= self.pairs[EMBEDDING][0].shape[1]:
+            return
+        wider = {}
+        used = [slot for slot, filled in enumerate(self._filled) if filled]
         for name, (a, b) in self.pairs.items():
-            if more := max(0, slices - a.shape[1]):
-                more_b = ((0, 0), (0, more * SLICE), (0, 0))
-                self.pairs[name] = np.pad(a, ((0, 0), (0, more), (0, 0), (0, 0))), np.pad(b, more_b)
-                self._step = None
+            wide_a = np.zeros((len(a), slices, *a.shape[2:]), np.float32)
+            wide_b = np.zeros((len(b), slices * SLICE, b.shape[2]), np.float32)
+            for slot in used:  # the others' pages need not be there
+                wide_a[slot, : a.shape[1]], wide_b[slot, : b.shape[1]] = a[slot], b[slot]
+            wider[name] = wide_a, wide_b
+        self.pairs, self._step = wider, None
 
     def read(self, first: int, texts: Sequence[Sequence[int]], wanted: Sequence[int] | None = None) -> Logits:
         """As Slots says."""
@@ -188,10 +211,19 @@ class CpuSlots:
 
     def _reserve(self, length: int) -> None:
         """Makes room for texts of `length` positions, by doubling."""
-        while self.keys.shape[3] < length:
-            # Both or none: memory may run out between the two.
-            keys, values = (np.concatenate([held, np.zeros_like(held)], axis=3) for held in (self.keys, self.values))
-            self.keys, self.values, self._step = keys, values, None
+        capacity = self.keys.shape[3]
+        if length <= capacity:
+            return
+        while capacity < length:
+            capacity *= 2
+        longer = []
+        for held in (self.keys, self.values):
+            fresh = np.zeros((*held.shape[:3], capacity, held.shape[4]), np.float32)
+            for slot, filled in enumerate(self.lengths):  # the others' pages need not be there
+                fresh[:, slot, :, :filled] = held[:, slot, :, :filled]
+            longer.append(fresh)
+        self.keys, self.values = longer  # both or none: memory may run out between the two
+        self._step = None
 
 
 def _as_read(item: tuple[str, tuple[NDArray[Any], NDArray[Any]]]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -103,4 +103,11 @@ def read_weights(folder: Path, config: GPT2Config, load_file: Callable[[Path], d
 def low_rank_pairs(tensors: Mapping[str, Array], scale: float) -> dict[str, tuple[Array, Array]]:
     """ "<weight>.lora_A" and "<weight>.lora_B", as adapters are stored -> (A, B * scale) by the name of the weight."""
     names = sorted(name.removesuffix(".lora_A") for name in tensors if name.endswith(".lora_A"))
-    return {name: (tensors[f"{name}.lora_A"], tensors[f"{name}.lora_B"] * scale) for name in names}
+    # Multiplied only if need be: numpy takes long for numbers of 16 bits.
+    return {
+        name: (
+            tensors[f"{name}.lora_A"],
+            tensors[f"{name}.lora_B"] if scale == 1.0 else tensors[f"{name}.lora_B"] * scale,
+        )
+        for name in names
+    }

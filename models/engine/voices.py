@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,12 +15,13 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from models.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint, sha256
-from models.engine.shape import low_rank_pairs
+from models.engine.shape import EMBEDDING, GPT2Config, low_rank_pairs
 from models.engine.slots import LowRank, Model
 from models.engine.tokenizer import load_tokenizer, marks_of
 from models.prompt import Marks, without_marks
 
 M = TypeVar("M")
+SHA256_DIGITS = 64
 GRAPH_VERSION = 1  # of what CpuModel writes: another number makes it anew
 
 
@@ -69,6 +71,14 @@ def read_low_rank(folder: Path, checkpoint: Checkpoint) -> LowRank:
     return low_rank_pairs(tensors, checkpoint.alpha / checkpoint.rank)
 
 
+def check_shapes(low_rank: LowRank, config: GPT2Config) -> None:
+    """Raises DamagedCheckpoint unless every pair fits its weight: others are in the same batch."""
+    shapes = config.projections | {EMBEDDING: (config.vocab_size, config.n_embd)}
+    for name, (a, b) in low_rank.items():
+        if name not in shapes or (a.shape[0], b.shape[-1]) != shapes[name] or a.shape[1:] != b.shape[:1]:
+            raise DamagedCheckpoint(f"its difference to {name} is of the shape {a.shape} by {b.shape}")
+
+
 class Voices:
     """Keeps bases for good and checkpoints up to `budget` bytes, the least recently used going first."""
 
@@ -113,6 +123,7 @@ class Voices:
             low_rank = read_low_rank(folder, checkpoint)
         except Exception as error:  # safetensors has no base class for what it raises
             raise DamagedCheckpoint(str(error)) from error
+        check_shapes(low_rank, held.model.config)
         size = sum(part.nbytes for pair in low_rank.values() for part in pair)
         return Voice(held.model, held.tokenizer, held.marks, low_rank, size)
 
@@ -120,7 +131,7 @@ class Voices:
         return self._read_model(folder, self._cached(folder / "model.safetensors", f".graph-{GRAPH_VERSION}"))
 
     def _whole_model(self, folder: Path) -> Model:
-        # Not cached: a copy elsewhere would outlive the persona.
+        # Not cached: a copy elsewhere could outlive the persona.
         return self._read_model(folder, None)
 
     def _read_model(self, folder: Path, graph: Path | None) -> Model:
@@ -138,17 +149,23 @@ class Voices:
         known = self._cached(weights, ".sha256")
         if known is None:
             return sha256(weights)
-        if not known.exists():
-            known.parent.mkdir(parents=True, exist_ok=True)
-            known.write_text(sha256(weights), encoding="ascii")
-        return known.read_text(encoding="ascii")
+        with contextlib.suppress(OSError):
+            if len(digest := known.read_text(encoding="ascii")) == SHA256_DIGITS:
+                return digest
+        digest = sha256(weights)
+        known.parent.mkdir(parents=True, exist_ok=True)
+        known.write_text(digest, encoding="ascii")
+        return digest
 
     def _cached(self, weights: Path, kind: str) -> Path | None:
         """Where in the cache something made of a file is; another name once the file is another one."""
         if self.cache is None:
             return None
-        facts = weights.stat()
-        name = hashlib.sha256(f"{weights.resolve()} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:16]
+        facts = [str(weights.resolve())]
+        for path in (weights, weights.with_name("config.json")):
+            found = path.stat()
+            facts.append(f"{found.st_size} {found.st_mtime_ns}")
+        name = hashlib.sha256(" ".join(facts).encode()).hexdigest()[:16]
         return self.cache / f"{name}{kind}"
 
     def _make_room(self) -> None:

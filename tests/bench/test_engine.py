@@ -21,6 +21,7 @@ from bench.ours import Worker
 from bench.parts import QUICK, Contest, Contestant, take_turns
 from bot.hub import find_base
 from bot.pool.protocol import ScoreWish
+from models.engine.gpt2 import GPT2
 from models.engine.tokenizer import marks_of
 from models.engine.voices import load_base
 from models.wire import Item
@@ -142,7 +143,7 @@ def test_transformers_makes_as_many_tokens_as_are_wanted(stuff: Material) -> Non
 def test_a_recipes_loss_is_measured_as_ours_is(stuff: Material) -> None:
     pieces = material.corpus_of(["lighthousejo"], 1).held_out[:5]
     model, tokenizer = (made.from_pretrained(stuff.base) for made in (AutoModelForCausalLM, AutoTokenizer))
-    base = load_base(stuff.base)
+    base = load_base(stuff.base, GPT2.load)
     ours = evaluate(base.model, held_out_rows(pieces, base.tokenizer, marks_of(base.tokenizer), SHAPE["n_positions"]))
     assert peers.loss_of(model, tokenizer, [piece.text for piece in pieces]) == pytest.approx(ours.loss, rel=1e-4)
 

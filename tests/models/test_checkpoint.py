@@ -12,6 +12,7 @@ from models.checkpoint import (
     DamagedCheckpoint,
     publish,
     read_checkpoint,
+    sha256,
     verify,
     write_checkpoint,
     write_manifest,
@@ -110,3 +111,14 @@ def test_publishing_moves_the_whole_folder(folder: Path, tmp_path: Path) -> None
     publish(folder, tmp_path / "checkpoint")
     assert not folder.exists()
     assert read_checkpoint(tmp_path / "checkpoint").rank == 4
+
+
+def test_a_manifest_of_hashes_as_older_versions_wrote_it_is_read(folder: Path) -> None:
+    files = {name: folder / name for name in ("adapter.safetensors", "checkpoint.json")}
+    facts = {name: {"bytes": path.stat().st_size, "sha256": sha256(path)} for name, path in files.items()}
+    (folder / "manifest.json").write_text(json.dumps({"files": facts}), encoding="utf-8")
+    assert read_checkpoint(folder).rank == 4
+    content = files["adapter.safetensors"].read_bytes()
+    files["adapter.safetensors"].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DamagedCheckpoint, match="has changed"):
+        verify(folder)

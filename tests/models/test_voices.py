@@ -77,6 +77,16 @@ def test_an_adapter_that_lacks_a_half_is_refused(base: Path, tmp_path: Path) -> 
         voices().get(str(base), str(adapter))
 
 
+def test_an_adapter_of_another_shape_is_refused(base: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(tmp_path, base)
+    tensors = load_file(adapter / "adapter.safetensors")
+    tensors["h.0.mlp.c_fc.lora_A"] = tensors["h.0.mlp.c_fc.lora_A"][:-1].contiguous()
+    save_file(tensors, adapter / "adapter.safetensors")
+    write_manifest(adapter)
+    with pytest.raises(DamagedCheckpoint, match=r"h\.0\.mlp\.c_fc"):
+        voices().get(str(base), str(adapter))
+
+
 def test_a_base_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BaseProblem, match="nowhere"):
         voices().get(str(tmp_path / "nowhere"), None)
@@ -103,7 +113,7 @@ def test_a_whole_model_needs_no_base(tmp_path: Path) -> None:
 
 
 def test_what_is_made_of_a_base_is_kept_for_the_next_worker_and_made_anew_for_another_base(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path, tmp_path: Path
 ) -> None:
     def logits(folder: Path) -> NDArray[np.float32]:
         slots = Voices("cpu", 1, 0, tmp_path / "cache").get(str(folder), None).model.slots(1)
@@ -122,6 +132,31 @@ def test_what_is_made_of_a_base_is_kept_for_the_next_worker_and_made_anew_for_an
     assert Voices("cpu", 1, 0, tmp_path / "cache").get(str(folder), str(adapter)).low_rank
 
 
+def test_a_graph_that_was_damaged_is_made_anew(base: Path, tmp_path: Path) -> None:
+    Voices("cpu", 1, 0, tmp_path).get(str(base), None)
+    (graph,) = tmp_path.rglob("gpt2.onnx")
+    whole = graph.read_bytes()
+    graph.write_bytes(b"")
+    (digest,) = tmp_path.glob("*.sha256")
+    digest.write_text("")
+    adapter = make_adapter(tmp_path / "adapter", base)
+    assert Voices("cpu", 1, 0, tmp_path).get(str(base), str(adapter)).low_rank
+    assert graph.read_bytes() == whole
+    assert len(digest.read_text()) == 64
+
+
+def test_nothing_of_a_whole_model_is_kept_elsewhere(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a person's, and goes with the persona."""
+    model = whole_model(tmp_path / "model", seed=3)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(elsewhere))
+    Voices("cpu", 1, 0, elsewhere / "cache").get(str(base), str(model))
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_a_graph_that_could_not_be_finished_is_not_there(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,8 +165,9 @@ def test_a_graph_that_could_not_be_finished_is_not_there(
         patch.setattr(np, "save", lambda *_: (_ for _ in ()).throw(OSError("no room")))
         with pytest.raises(BaseProblem, match="no room"):
             held.get(str(base), None)
-    assert list(tmp_path.iterdir()) == []
+    assert not list(tmp_path.glob("*.graph-?"))
     assert held.get(str(base), None)
+    assert list(tmp_path.glob("*.graph-?"))
 
 
 def test_the_least_recently_used_checkpoints_go_when_the_budget_is_full(base: Path, tmp_path: Path) -> None:

@@ -121,13 +121,12 @@ def finish(folder: Path, spec: run.Spec, base: Base[GPT2], trained: Trained, bas
     recipe = spec.recipe
     if recipe.method == "full":
         write_whole_model(fresh, Path(spec.base_folder), trained.tensors)
+        checkpoint = Checkpoint("model", spec.base, base.sha256)
     else:
-        save_file(
-            {name: tensor.half().cpu().contiguous() for name, tensor in trained.tensors.items()},
-            fresh / "adapter.safetensors",
-        )
-    kind = "model" if recipe.method == "full" else "adapter"
-    write_checkpoint(fresh, Checkpoint(kind, spec.base, base.sha256, recipe.rank * recipe.members, recipe.alpha))
+        rank = recipe.rank * recipe.members
+        write_adapter(fresh, trained.tensors, recipe.alpha / rank)
+        checkpoint = Checkpoint("adapter", spec.base, base.sha256, rank, float(rank))
+    write_checkpoint(fresh, checkpoint)
     position, score = trained.position, trained.score
     run.write_json(
         folder / "results.json",
@@ -146,6 +145,12 @@ def finish(folder: Path, spec: run.Spec, base: Base[GPT2], trained: Trained, bas
     )
     publish(fresh, folder / "checkpoint")
     run.drop_states(folder)
+
+
+def write_adapter(fresh: Path, tensors: dict[str, Tensor], scale: float) -> None:
+    """In 16 bits, with B scaled already: it would cost a worker more time than all else of loading a persona."""
+    held = {name: tensor * scale if name.endswith(".lora_B") else tensor for name, tensor in tensors.items()}
+    save_file({name: tensor.half().cpu().contiguous() for name, tensor in held.items()}, fresh / "adapter.safetensors")
 
 
 def write_whole_model(fresh: Path, base: Path, tensors: dict[str, Tensor]) -> None:
