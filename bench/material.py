@@ -20,6 +20,7 @@ from bench.authors import SPLIT, in_order
 from bench.peers import quiet_transformers
 from bot.cli.demo import PEOPLE
 from models.checkpoint import Checkpoint, read_checkpoint, sha256, write_checkpoint
+from models.engine.shape import EMBEDDING, GPT2Config
 from training.corpus import Corpus, Piece, build_corpus
 from training.timeline import Tweet, read_tweets
 
@@ -114,26 +115,14 @@ def random_base(folder: Path, like: Path, shape: Mapping[str, int]) -> Path:
     return folder
 
 
-def projections(shape: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """The matrices of GPT-2's layers, (in, out), by their names."""
-    width = shape["n_embd"]
-    of_layer = {"attn.c_attn": (1, 3), "attn.c_proj": (1, 1), "mlp.c_fc": (1, 4), "mlp.c_proj": (4, 1)}
-    return {
-        f"h.{layer}.{name}": (n_in * width, n_out * width)
-        for layer in range(shape["n_layer"])
-        for name, (n_in, n_out) in of_layer.items()
-    }
-
-
 def write_adapter(folder: Path, base: Path, base_sha256: str, seed: int, rank: int) -> None:
     """A random adapter of every projection and of the embedding, small beside the base's weights, in 16 bits as the
     trainer writes it."""
     folder.mkdir(parents=True)
-    shape = json.loads((base / "config.json").read_text(encoding="utf-8"))
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
-    for name, (n_in, n_out) in {**projections(shape), "wte": (shape["vocab_size"], shape["n_embd"])}.items():
-        into, out = (0.01, n_out**-0.5) if name == "wte" else (n_in**-0.5, 0.01)
+    for name, (n_in, n_out) in GPT2Config.read(base).adaptable.items():
+        into, out = (0.01, n_out**-0.5) if name == EMBEDDING else (n_in**-0.5, 0.01)
         tensors[f"{name}.lora_A"] = (torch.randn(n_in, rank, generator=generator) * into).half()
         tensors[f"{name}.lora_B"] = (torch.randn(rank, n_out, generator=generator) * out).half()
     save_file(tensors, folder / "adapter.safetensors")

@@ -20,8 +20,8 @@ WORKER, TRAINER, NICEST = 3, 10, 19
 def die_with_parent() -> None:
     """Asks Linux to kill this process when its parent dies; elsewhere the closed socket ends it."""
     if sys.platform == "linux":
-        # By the time we are here, torch is imported, which takes seconds: the bot may be gone already, and then our
-        # parent is another one, whose death would say nothing.
+        # By the time we are here, libraries are imported, which may take seconds: the bot may be gone already, and
+        # then our parent is another one, whose death would say nothing.
         parent = int(os.environ.get(PARENT, os.getppid()))
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:

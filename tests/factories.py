@@ -15,9 +15,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from torch import nn
 
 from models.checkpoint import Checkpoint, read_checkpoint, sha256, write_checkpoint
+from models.engine.cpu import CpuModel
 from models.engine.gpt2 import GPT2, Projection
 from models.engine.shape import GPT2Config
-from models.engine.voices import read_low_rank
+from models.engine.slots import Model
+from models.engine.voices import Voices, read_low_rank
 
 VOCABULARY = 320
 WORDS = """
@@ -122,6 +124,14 @@ def make_adapter(
     facts = {"base": "tiny", "base_sha256": sha256(base / "model.safetensors"), "rank": rank, "alpha": alpha, **said}
     write_checkpoint(folder, Checkpoint("adapter", **facts))
     return folder
+
+
+class ExactVoices(Voices):
+    """Without rounding matrices to 8 bits, which makes much of the last bit in which a text read at once may differ
+    from one read token by token."""
+
+    def _read_model(self, folder: Path, graph: Path | None) -> Model:
+        return CpuModel.load(folder, self.threads, graph, bits=32)
 
 
 def torch_low_rank(folder: Path) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:

@@ -21,10 +21,10 @@ from models.engine.shape import EMBEDDING, GPT2Config, read_weights
 # Training passes `causal`; generation passes its key/value cache's method, which also remembers the keys.
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
-# Low-rank differences by the name of the weight they add to, e.g. "h.0.attn.c_attn": A is (in, rank) or
-# (batch, in, rank) and B is (rank, out) or (batch, rank, out); the batched form gives each row a persona of its own.
-# With one dimension more in front, they are slices of the rank, whose products are added one after the other.
-# That of "wte", (vocabulary, rank) and (rank, width), counts where tokens are read and where they are predicted.
+# Low-rank differences by the name of the weight they add to, e.g. "h.0.attn.c_attn": A is (in, rank) and B is
+# (rank, out); or (slices, batch, in, part of the rank) and (slices, batch, part of the rank, out), which gives each row
+# a persona of its own and adds the products of the slices one after the other. That of "wte", (vocabulary, rank) and
+# (rank, width), counts where tokens are read and where they are predicted.
 LowRank = Mapping[str, tuple[Tensor, Tensor]]
 
 

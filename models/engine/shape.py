@@ -68,6 +68,11 @@ class GPT2Config:
         }
 
     @property
+    def adaptable(self) -> dict[str, tuple[int, int]]:
+        """(in, out) of every weight that an adapter may add to: the projections and the token embedding."""
+        return self.projections | {EMBEDDING: (self.vocab_size, self.n_embd)}
+
+    @property
     def weights(self) -> dict[str, tuple[int, ...]]:
         """The shape of every weight by its name, as in a checkpoint but for the prefix "transformer."."""
         width = self.n_embd

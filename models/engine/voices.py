@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from models.checkpoint import Checkpoint, DamagedCheckpoint, read_checkpoint, sha256
-from models.engine.shape import EMBEDDING, GPT2Config, low_rank_pairs
+from models.engine.shape import GPT2Config, low_rank_pairs
 from models.engine.slots import LowRank, Model
 from models.engine.tokenizer import load_tokenizer, marks_of
 from models.prompt import Marks, without_marks
@@ -73,7 +73,7 @@ def read_low_rank(folder: Path, checkpoint: Checkpoint) -> LowRank:
 
 def check_shapes(low_rank: LowRank, config: GPT2Config) -> None:
     """Raises DamagedCheckpoint unless every pair fits its weight: others are in the same batch."""
-    shapes = config.projections | {EMBEDDING: (config.vocab_size, config.n_embd)}
+    shapes = config.adaptable
     for name, (a, b) in low_rank.items():
         if name not in shapes or (a.shape[0], b.shape[-1]) != shapes[name] or a.shape[1:] != b.shape[:1]:
             raise DamagedCheckpoint(f"its difference to {name} is of the shape {a.shape} by {b.shape}")

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.engine.batching import Row, Running
-from models.engine.cpu import CpuModel, CpuSlots
+from models.engine.cpu import CpuSlots
 from models.engine.gpu import GpuModel, GpuSlots
 from models.engine.sampler import Draw, draw_token
 from models.engine.slots import ROWS, Model, Slots
@@ -21,7 +21,7 @@ from models.engine.voices import Voice, Voices
 from models.prompt import prompt_tokens
 from models.sampling import Sampling
 from models.wire import Done, Failed, Generate
-from tests.factories import Shape, make_adapter, make_base, sentences
+from tests.factories import ExactVoices, Shape, make_adapter, make_base, sentences
 
 GREEDY = Sampling(top_k=1)
 BUNDLED = Path(__file__).parents[2] / "models" / "base" / "fledgling"
@@ -37,14 +37,6 @@ class TorchVoices(Voices):
 
     def _read_model(self, folder: Path, graph: Path | None) -> Model:
         return GpuModel.load(folder, "cpu", torch.float32)
-
-
-class ExactVoices(Voices):
-    """Without rounding matrices to 8 bits, which makes much of the last bit in which a text read at once may differ
-    from one read token by token."""
-
-    def _read_model(self, folder: Path, graph: Path | None) -> Model:
-        return CpuModel.load(folder, self.threads, bits=32)
 
 
 @pytest.fixture(scope="module", params=[ExactVoices, TorchVoices])

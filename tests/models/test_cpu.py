@@ -17,7 +17,7 @@ from models.engine.scoring import score
 from models.engine.slots import LowRank, Model, Slots
 from models.engine.voices import Voices
 from models.wire import Item, Score
-from tests.factories import Shape, make_adapter, make_base, sentences
+from tests.factories import ExactVoices, Shape, make_adapter, make_base, sentences
 
 FLEDGLING = Path(__file__).parents[2] / "models" / "base" / "fledgling"
 SHAPE = Shape(2, 48, 6, 64)
@@ -187,15 +187,11 @@ def test_a_whole_model_is_held_in_8_bits_too(base: Path, tmp_path: Path) -> None
 
 
 def test_the_bundled_base_predicts_as_well_in_8_bits() -> None:
-    class Exact(Voices):
-        def _read_model(self, folder: Path, graph: Path | None) -> Model:
-            return CpuModel.load(folder, self.threads, graph, bits=32)
-
     request = Score(1, str(FLEDGLING), None, [Item(text) for text in sentences(40)])
     size = sum(len(item.text.encode()) + 1 for item in request.items)
     whole, rough = (
         sum(score(request, kind("cpu", 2, 0).get(str(FLEDGLING), None)).nats) / math.log(2) / size
-        for kind in (Exact, Voices)
+        for kind in (ExactVoices, Voices)
     )
     assert whole < 4  # it has learnt something that could be lost
     assert rough < 1.01 * whole

@@ -6,20 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from models.engine.cpu import CpuModel
 from models.engine.gpt2 import GPT2
 from models.engine.scoring import score
-from models.engine.slots import Model
-from models.engine.voices import Voice, Voices
+from models.engine.voices import Voice
 from models.wire import Item, Score
-from tests.factories import make_adapter, make_base, sentences
-
-
-class ExactVoices(Voices):
-    """Without rounding matrices to 8 bits."""
-
-    def _read_model(self, folder: Path, graph: Path | None) -> Model:
-        return CpuModel.load(folder, self.threads, graph, bits=32)
+from tests.factories import ExactVoices, make_adapter, make_base, sentences
 
 
 @pytest.fixture(scope="module")
