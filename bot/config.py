@@ -3,7 +3,7 @@
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ DEFAULT_FILE = Path("config.toml")
 OVERRIDE = "MOCKINGBIRD__"
 _YES = ("true", "yes", "on", "1")
 _NO = ("false", "no", "off", "0")
+_LIMIT = "a whole number from 0 (no limit) to"
 
 
 class _Frozen(BaseModel):
@@ -71,7 +72,19 @@ class PoolSettings(_Frozen):
     """The queue in front of the worker."""
 
     max_waiting: int = Field(default=1_000, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
+    max_waiting_per_person: int = Field(default=200, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
     hang_seconds: float = Field(default=30, gt=0, le=86_400, description="a number of seconds above 0, at most 86400")
+
+
+class QuotaSettings(_Frozen):
+    """How many imitations and trainings people may ask for; a day is the last 24 hours."""
+
+    max_waiting: int = Field(default=1_000, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
+    waiting_per_person: int = Field(default=5, ge=0, le=1_000_000, description=f"{_LIMIT} 1000000")
+    imitations_per_person_per_day: int = Field(default=200, ge=0, le=1_000_000, description=f"{_LIMIT} 1000000")
+    imitations_per_place_per_day: int = Field(default=2_000, ge=0, le=1_000_000, description=f"{_LIMIT} 1000000")
+    trainings_per_person_per_day: int = Field(default=5, ge=0, le=1_000_000, description=f"{_LIMIT} 1000000")
+    trainings_per_place_per_day: int = Field(default=20, ge=0, le=1_000_000, description=f"{_LIMIT} 1000000")
 
 
 class AheadSettings(_Frozen):
@@ -82,9 +95,23 @@ class AheadSettings(_Frozen):
 
 
 class ScheduleSettings(_Frozen):
-    """What becomes of occurrences that come late."""
+    """How long what a schedule says may wait."""
 
     max_late_minutes: int = Field(default=120, ge=1, le=525_600, description="a whole number from 1 to 525600 (a year)")
+    approval_hours: int = Field(default=24, ge=1, le=8_784, description="a whole number from 1 to 8784 (a year)")
+
+
+class LimitSettings(_Frozen):
+    """What no account may exceed in any hour, 24 hours or 31 days, whatever is tried again; 0 = no limit."""
+
+    posts_per_hour: int = Field(
+        default=0, ge=0, le=1_000_000, description="a whole number from 0 (no limit) to 1000000"
+    )
+    posts_per_day: int = Field(default=0, ge=0, le=1_000_000, description="a whole number from 0 (no limit) to 1000000")
+    dollars_per_day: float = Field(default=1.0, ge=0, le=1_000_000, description="a number from 0 (no limit) to 1000000")
+    reads_per_month: int = Field(
+        default=0, ge=0, le=10**9, description="a whole number from 0 (no limit) to 1000000000"
+    )
 
 
 class HubSettings(_Frozen):
@@ -105,8 +132,10 @@ class Config(_Frozen):
     sampling: SamplingSettings = SamplingSettings()
     moderation: ModerationSettings = ModerationSettings()
     pool: PoolSettings = PoolSettings()
+    quota: QuotaSettings = QuotaSettings()
     ahead: AheadSettings = AheadSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    limits: LimitSettings = LimitSettings()
     hub: HubSettings = HubSettings()
 
 
@@ -128,6 +157,27 @@ def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
         section, key = (str(part) for part in error.errors()[0]["loc"][:2])
         source = sources.get((section, key), str(file))
         raise BadConfig(source=source, reason=_refused(section, key, raw[section][key])) from None
+
+
+def changes(old: Config, new: Config) -> list[str]:
+    """The settings that differ, as section.key."""
+    return [
+        f"{section}.{key}"
+        for section, kind in _sections().items()
+        for key in kind.model_fields
+        if getattr(getattr(old, section), key) != getattr(getattr(new, section), key)
+    ]
+
+
+def keeping(old: Config, new: Config, settings: Iterable[str]) -> Config:
+    """The new configuration with the old one's values of these settings."""
+    kept: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        section, _, key = setting.partition(".")
+        kept.setdefault(section, {})[key] = getattr(getattr(old, section), key)
+    return new.model_copy(
+        update={section: getattr(new, section).model_copy(update=values) for section, values in kept.items()}
+    )
 
 
 def secret(name: str, environ: Mapping[str, str]) -> SecretStr | None:

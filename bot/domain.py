@@ -39,6 +39,40 @@ class Job:
     run_id: int | None
     error: str | None
 
+    @property
+    def ended(self) -> bool:
+        return self.state not in (JobState.QUEUED, JobState.RUNNING)
+
+
+class RequestState(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    ANSWERED = "answered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody waits for: an imitation, or a training, which it may share with others' requests."""
+
+    id: int
+    kind: str  # "imitate" or "train"
+    person: str
+    place: str
+    asked: Mapping[str, Any]
+    state: RequestState
+    job_id: int | None
+    answer: Mapping[str, Any] | None
+    error: str | None  # why it ended without an answer, in words for people
+    created_at: int
+    started_at: int | None  # the last time
+    deadline_at: int | None  # when nobody waits any more
+
+    @property
+    def ended(self) -> bool:
+        return self.state not in (RequestState.WAITING, RequestState.RUNNING)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -75,6 +109,12 @@ class Schedule:
     anchor: int  # the instant from which an interval counts
     next_due: int | None  # None when no further occurrence will come
     paused: bool
+    quiet: str = ""  # between these wall times of the zone nothing is said, "22:00-07:00"
+    jitter_s: int = 0  # an occurrence is up to so much later than its rule says
+    max_late_s: int | None = None  # None: as configured
+    chance: float = 1.0  # with which an occurrence is spoken at all
+    approval: str = "off"  # "always", "first-20" or "off"
+    seed: int = 0  # what jitter, chance and random times follow from
 
 
 class OccurrenceState(StrEnum):
@@ -82,6 +122,7 @@ class OccurrenceState(StrEnum):
     QUEUED = "queued"  # its post stands in the outbox
     MISSED = "missed"
     FAILED = "failed"
+    SKIPPED = "skipped"  # by its own conditions: chance, quiet hours, a mute
 
 
 @dataclass(frozen=True)
@@ -124,6 +165,13 @@ class Post:
     remote_id: str | None
     error: str | None
     cause: Mapping[str, Any] = field(default_factory=dict)  # persona, checkpoint, prompt, seed, sampling, ...
+    kind: str = "post"  # "post", "reply" or "notice" (to the owner)
+    parent_id: str | None = None  # what it follows in a thread, which must be posted first
+    persona_id: int | None = None
+    alternatives: tuple[Mapping[str, Any], ...] = ()  # further candidates of a draft: text, seed, rank
+    claimed_at: int | None = None  # the first attempt
+    approved_at: int | None = None
+    reply_to: str | None = None  # the remote id of what it follows, once that is posted
 
 
 @dataclass(frozen=True)
@@ -137,23 +185,72 @@ class FeedEntry:
     posted_at: int
 
 
+class SaidAlready(Exception):
+    """The account says or said the same text within 30 days: another one is wanted."""
+
+
 class NotSent(Exception):
-    """A poster raises this when the text surely did not go out and may be tried again."""
+    """A poster raises this when the text surely did not go out and may be tried again, not before `retry_at` if the
+    platform named an instant."""
+
+    def __init__(self, reason: str = "it was not sent", retry_at: int | None = None) -> None:
+        super().__init__(reason)
+        self.retry_at = retry_at
 
 
 class Refused(Exception):
     """A poster raises this when the platform refused the text for good."""
 
 
+class Unauthorized(Exception):
+    """A poster raises this when the platform refused the account's credentials: nothing was sent or read."""
+
+
+class Duplicate(Exception):
+    """A poster raises this when the platform says that it holds the same text already, perhaps by an earlier try."""
+
+
+LONGEST_SEND_MS = 30_000  # we wait no longer for an answer
+
+
+@dataclass(frozen=True)
+class Capability:
+    """How it can be found out on a platform whether a post arrived, and what that costs."""
+
+    key_ms: int = 0  # so long after the first attempt the platform answers a repeated one with the first one's post
+    searchable: bool = False  # `find` can tell
+    quiet_ms: int = 0  # a post may still appear so long after we stopped waiting for an answer
+    looks: int = 1  # so many looks after that must find nothing before a post counts as absent
+    post_micros: int = 0  # the price of one send, in millionths of a dollar
+    read_count: int = 1  # what one `find` reads
+    read_micros: int = 0  # and its price
+
+    def price(self, post: Post) -> int:
+        """The price of sending this post, in millionths of a dollar."""
+        return self.post_micros
+
+
+@dataclass(frozen=True)
+class Found:
+    """A post that stands on the platform, and since when."""
+
+    remote_id: str
+    posted_at: int
+
+
 class Poster(Protocol):
     """What a platform implements so that the outbox can speak through it."""
 
     platform: str
+    capability: Capability
 
     async def send(self, post: Post) -> str:
-        """Sends once and returns the remote id; raises NotSent or Refused. Any other exception leaves it unknown."""
+        """Sends once and returns the remote id; raises NotSent, Refused, Unauthorized or Duplicate. Any other exception
+        leaves it unknown. `post.id` is the key by which the platform knows a repeated attempt, `post.reply_to` is what
+        it follows."""
         ...
 
-    async def find(self, post: Post) -> str | None:
-        """Looks whether an earlier `send` of this post arrived; returns its remote id, or None if it surely did not."""
+    async def find(self, post: Post) -> Found | None:
+        """Looks for this text, the newest first, if the capability says searchable; None if it surely is not there.
+        One that is older than the first attempt (`post.claimed_at`) is to be returned too: it is not taken for ours."""
         ...

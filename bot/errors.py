@@ -126,6 +126,10 @@ class NothingAcceptable(MockingbirdError):
     """Moderation refused every text of {persona} ({reasons}): try another prompt, or another seed."""
 
 
+class NothingFresh(MockingbirdError):
+    """All that {persona} wrote had been said on {account} within 30 days: try another prompt."""
+
+
 class WorkerUnavailable(MockingbirdError):
     """The worker could not answer ({reason}): try again, and look into {log} if it happens again."""
 
@@ -134,6 +138,36 @@ class WorkerUnavailable(MockingbirdError):
 
 class PoolFull(MockingbirdError):
     """There are already {waiting} requests waiting: try again in a moment."""
+
+    passing = True
+
+
+class TooManyWaiting(MockingbirdError):
+    """You already have {waiting} waiting, as many as one person may: try again when one of them is done."""
+
+    passing = True
+
+
+class QuotaSpent(MockingbirdError):
+    """{who} had {limit} {what} in the last 24 hours, as many as are allowed: the next one is possible in {wait}."""
+
+    passing = True
+
+
+class UnknownRequest(MockingbirdError):
+    """There is no request {request}: it never was, or it ended more than a day ago."""
+
+
+class RequestCancelled(MockingbirdError):
+    """The request was cancelled: {reason}."""
+
+
+class RequestFailed(MockingbirdError):
+    """{reason}"""
+
+
+class RequestPutOff(MockingbirdError):
+    """The bot is stopping: request {request} is kept, and it goes on when the bot runs again."""
 
     passing = True
 
@@ -147,3 +181,84 @@ class BadSchedule(MockingbirdError):
 
 class UnknownSchedule(MockingbirdError):
     """There is no schedule {schedule}: `mockingbird schedule list` shows them all."""
+
+
+# The control socket
+
+
+class BadRequest(MockingbirdError):
+    """{reason}."""
+
+    exit_code = 2
+
+
+class Answered(MockingbirdError):
+    """{reason}"""
+
+
+class BotGone(MockingbirdError):
+    """The bot stopped before it answered: look what became of what you asked for before you ask again."""
+
+
+class BotStopping(MockingbirdError):
+    """The bot is stopping: ask again when it runs, or once it has ended."""
+
+    passing = True
+
+
+class OtherVersion(MockingbirdError):
+    """The running bot is of version {theirs}, this command of version {ours}: restart the bot."""
+
+
+class Unexpected(MockingbirdError):
+    """Something unexpected went wrong; the bot's log describes it at reference {reference}."""
+
+
+# The outbox
+
+
+class UnknownPost(MockingbirdError):
+    """There is no post {post}{nearest}: `mockingbird outbox list` shows them."""
+
+
+class PostNotUnique(MockingbirdError):
+    """{post} may mean several posts ({posts}): write more of it."""
+
+
+class PostRefuses(MockingbirdError):
+    """The post {post} {reason}."""
+
+
+class TextRefused(MockingbirdError):
+    """The text was refused ({reasons}): write another one; nothing was changed."""
+
+
+class NoOtherCandidate(MockingbirdError):
+    """No other acceptable candidate was found for the post {post}: edit it, drop it, or try again."""
+
+
+# What is said now, phrases and mutes
+
+
+class BadPost(MockingbirdError):
+    """{reason}"""
+
+
+class BadPhrase(MockingbirdError):
+    """{reason}"""
+
+
+class NotBanned(MockingbirdError):
+    """{phrase!r} is not banned{nearest}: only what `mockingbird ban-phrase` banned can be allowed again."""
+
+
+class BadMute(MockingbirdError):
+    """{reason}"""
+
+
+class NotMuted(MockingbirdError):
+    """{scope} is not muted."""
+
+
+class Muted(MockingbirdError):
+    """{who} is muted until {until} UTC."""

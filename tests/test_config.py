@@ -136,7 +136,7 @@ def test_the_module_imports_quickly_and_without_torch() -> None:
     ("text", "names"),
     [
         ("[smapling]\ntop_p = 1", ("[smapling]", "did you mean sampling?")),
-        ("[qqq]", ("[qqq]", "model, training, sampling, moderation, pool, ahead, schedule, hub")),
+        ("[qqq]", ("[qqq]", ", ".join(DEFAULTS))),
         ("[sampling]\ntopp = 1", ("sampling.topp", "did you mean top_p?")),
         ("[sampling]\nqqq = 1", ("sampling.qqq", "temperature, top_p, top_k, max_tokens, tries, candidates")),
         ("[model]\ntop_p = 1", ("model.top_p", "did you mean sampling.top_p?")),

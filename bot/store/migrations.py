@@ -11,7 +11,17 @@ migrations = Migrations("mockingbird")
 @migrations()
 def m001_first_light(db: sqlite_utils.Database) -> None:
     """2026-11: timelines, personas, trainings, schedules, the outbox and the local feed."""
-    for statement in FIRST_LIGHT.split(";\n"):
+    _execute(db, FIRST_LIGHT)
+
+
+@migrations()
+def m002_delivery(db: sqlite_utils.Database) -> None:
+    """2026-11: approval, threads, limits, freshness, mutes, schedules with conditions, and what people wait for."""
+    _execute(db, DELIVERY)
+
+
+def _execute(db: sqlite_utils.Database, script: str) -> None:
+    for statement in script.split(";\n"):
         if statement.strip():
             db.execute(statement)
 
@@ -153,4 +163,115 @@ CREATE TABLE feed (
     text TEXT NOT NULL,
     posted_at INTEGER NOT NULL
 ) STRICT
+"""
+
+DELIVERY = """
+-- quiet: no speaking between these wall times of its zone, "22:00-07:00", or empty; max_late_s: NULL for the configured
+-- limit; approval: "always", "first-N" or "off"; seed: what jitter, chance and random times follow from
+ALTER TABLE schedules ADD COLUMN quiet TEXT NOT NULL DEFAULT '';
+ALTER TABLE schedules ADD COLUMN jitter_s INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE schedules ADD COLUMN max_late_s INTEGER;
+ALTER TABLE schedules ADD COLUMN chance REAL NOT NULL DEFAULT 1.0;
+ALTER TABLE schedules ADD COLUMN approval TEXT NOT NULL DEFAULT 'off';
+ALTER TABLE schedules ADD COLUMN seed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX schedules_due ON schedules (next_due) WHERE NOT paused;
+
+-- the same table with one more state, skipped: chance, quiet hours or a mute said no
+CREATE TABLE occurrences_now (
+    id INTEGER PRIMARY KEY,
+    schedule_id INTEGER NOT NULL REFERENCES schedules ON DELETE CASCADE,
+    wall_key TEXT NOT NULL,
+    due_at INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('due', 'queued', 'missed', 'failed', 'skipped')),
+    reason TEXT,
+    UNIQUE (schedule_id, wall_key)
+) STRICT;
+INSERT INTO occurrences_now SELECT id, schedule_id, wall_key, due_at, state, reason FROM occurrences;
+DROP TABLE occurrences;
+ALTER TABLE occurrences_now RENAME TO occurrences;
+CREATE INDEX occurrences_due ON occurrences (due_at) WHERE state = 'due';
+CREATE INDEX occurrences_due_of ON occurrences (schedule_id) WHERE state = 'due';
+
+-- kind: a post, a reply, or a notice to the owner; parent_id: what it follows in a thread, which must be posted first;
+-- persona_id: who speaks; text_hash: of the normalised text, while nothing else may say the same on this account;
+-- alternatives: further candidates of a draft, as JSON; claimed_at: the first attempt; absent: how often it was looked
+-- for and not found since an attempt could no longer arrive; doubt_at: when we stopped waiting for the last attempt
+-- that may have arrived without our knowing, while that is not settled; duplicate: the platform said so of the last one
+ALTER TABLE outbox ADD COLUMN kind TEXT NOT NULL DEFAULT 'post' CHECK (kind IN ('post', 'reply', 'notice'));
+ALTER TABLE outbox ADD COLUMN parent_id TEXT REFERENCES outbox ON DELETE CASCADE;
+ALTER TABLE outbox ADD COLUMN persona_id INTEGER REFERENCES personas ON DELETE SET NULL;
+ALTER TABLE outbox ADD COLUMN text_hash TEXT;
+ALTER TABLE outbox ADD COLUMN alternatives TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE outbox ADD COLUMN claimed_at INTEGER;
+ALTER TABLE outbox ADD COLUMN absent INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN approved_at INTEGER;
+ALTER TABLE outbox ADD COLUMN doubt_at INTEGER;
+ALTER TABLE outbox ADD COLUMN duplicate INTEGER NOT NULL DEFAULT 0 CHECK (duplicate IN (0, 1));
+UPDATE outbox SET claimed_at = created_at, doubt_at = iif(state = 'unknown', created_at, NULL) WHERE attempts > 0;
+CREATE UNIQUE INDEX outbox_fresh ON outbox (platform, account, text_hash);
+DROP INDEX outbox_open;
+CREATE INDEX outbox_queued ON outbox (due_at, id) WHERE state = 'queued';
+CREATE INDEX outbox_in_the_air ON outbox (platform, account) WHERE state IN ('sending', 'unknown');
+CREATE INDEX outbox_expiring ON outbox (expires_at) WHERE state IN ('draft', 'queued');
+CREATE INDEX outbox_children ON outbox (parent_id) WHERE parent_id IS NOT NULL;
+
+-- an account stands here once it was paused, by its owner or because the platform refused its credentials, or once it
+-- reached a limit: then it says nothing before capped_until; nor before refused_until, if the platform asked us to wait
+CREATE TABLE accounts (
+    platform TEXT NOT NULL,
+    account TEXT NOT NULL,
+    paused_at INTEGER,
+    reason TEXT,
+    capped_until INTEGER,
+    refused_until INTEGER,
+    PRIMARY KEY (platform, account)
+) STRICT, WITHOUT ROWID;
+
+-- what attempts and reads have used up, before they are made; what surely was not used is given back as a negative row;
+-- micros: millionths of a dollar
+CREATE TABLE ledger (
+    id INTEGER PRIMARY KEY,
+    platform TEXT NOT NULL,
+    account TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('post', 'read')),
+    count INTEGER NOT NULL,
+    micros INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    outbox_id TEXT
+) STRICT;
+CREATE INDEX ledger_of ON ledger (platform, account, at);
+
+CREATE TABLE banned_phrases (
+    phrase TEXT PRIMARY KEY COLLATE NOCASE,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- scope: "everything", "persona:SLUG" or "account:PLATFORM/ACCOUNT"
+CREATE TABLE mutes (
+    scope TEXT PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- what somebody waits for; turn: its place in a fair order, in which those who ask much wait for those who ask little
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('imitate', 'train')),
+    person TEXT NOT NULL,
+    place TEXT NOT NULL,
+    asked TEXT NOT NULL,
+    turn INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'answered', 'failed', 'cancelled')),
+    job_id INTEGER REFERENCES jobs ON DELETE SET NULL,
+    answer TEXT,
+    error TEXT,
+    created_at INTEGER NOT NULL,
+    started_at INTEGER,
+    finished_at INTEGER,
+    deadline_at INTEGER
+) STRICT;
+CREATE INDEX requests_in ON requests (state, kind, turn, id, person);
+CREATE INDEX requests_of ON requests (person, created_at);
+CREATE INDEX requests_at ON requests (place, created_at);
+CREATE INDEX requests_turns ON requests (kind, turn) WHERE started_at IS NOT NULL;
+CREATE INDEX requests_for ON requests (job_id) WHERE job_id IS NOT NULL
 """
