@@ -22,3 +22,8 @@ def publish(db: sqlite_utils.Database, outbox_id: str, author: str, text: str, n
 def find(db: sqlite_utils.Database, outbox_id: str) -> FeedEntry | None:
     row = next(iter(db.query("SELECT * FROM feed WHERE outbox_id = ?", [outbox_id])), None)
     return None if row is None else FeedEntry(**row)
+
+
+def newest(db: sqlite_utils.Database, limit: int) -> list[FeedEntry]:
+    """The newest entries, the newest first."""
+    return [FeedEntry(**row) for row in db.query("SELECT * FROM feed ORDER BY id DESC LIMIT ?", [limit])]

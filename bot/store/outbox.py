@@ -1,28 +1,41 @@
 """The outbox: the durable queue of everything that is to be said unasked, from the wish to the remote id.
 
-A post is claimed, and the claim committed, before a socket is touched. Whoever cannot tell whether a post went out
-says `unknown`, and then the account says nothing else until that is known.
+A post is claimed, and the claim committed, before a socket is touched (claims.py). Whoever cannot tell whether a post
+went out says `unknown`, and then the account says nothing else until that is known. Here is what becomes of a row;
+what people decide about it is in decisions.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import sqlite_utils
 
-from bot.domain import Post, PostState
+from bot.domain import Post, PostState, SaidAlready
+from bot.errors import PostNotUnique, UnknownPost, did_you_mean
+from bot.store import accounts, ledger
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+DAY_MS = 86_400_000
+FRESH_MS = 30 * DAY_MS  # the same text is not said again for so long
+NOTICE_MS = 7 * DAY_MS  # a notice that could not be delivered for so long is given up
 FIRST_LOOK_MS = 5_000
+OWNER = ("local", "owner")  # platform and account of the notices to the owner
 
-# Nothing else of the account is in the air: so whatever is found on its timeline can only be that one post.
-_FREE = """NOT EXISTS (
-    SELECT 1 FROM outbox AS other
-    WHERE other.platform = candidate.platform AND other.account = candidate.account
-    AND other.state IN ('sending', 'unknown'))"""
+UNSAID = (PostState.REJECTED, PostState.MISSED, PostState.CANCELLED)
+TOLD = {  # what the owner is told of
+    PostState.REJECTED: "was rejected",
+    PostState.MISSED: "was missed",
+    PostState.REVIEW: "needs your decision",
+}
+REFUSED_AS_DUPLICATE = "the platform says that it holds the same text already"
+
+
+# --- Adding -----------------------------------------------------------------------------------------------------------
 
 
 def new_id(now: int, platform: str, account: str, cause_key: str) -> str:
@@ -42,170 +55,360 @@ def add(
     due_at: int,
     expires_at: int,
     now: int,
+    kind: str = "post",
+    draft: bool = False,
+    parent_id: str | None = None,
+    persona_id: int | None = None,
+    alternatives: Sequence[Mapping[str, Any]] = (),
 ) -> Post:
-    """Queues a post; one with the same cause is not queued a second time but returned as it is."""
-    rows = db.query(
-        """INSERT INTO outbox
-           (id, platform, account, cause_key, cause, text, state, due_at, expires_at, not_before, created_at)
-           VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)
-           ON CONFLICT (platform, account, cause_key) DO NOTHING RETURNING *""",
-        [
-            new_id(now, platform, account, cause_key),
-            *(platform, account, cause_key, json.dumps(dict(cause)), text, due_at, expires_at, due_at, now),
-        ],
-    )
-    if (row := next(iter(rows), None)) is not None:
-        return _logged(db, row, now, None)
+    """Queues a post, or keeps it as a draft until somebody approves it; one with the same cause is not added a second
+    time but returned as it is. Raises SaidAlready if the account says or said the same within 30 days."""
     same = "SELECT * FROM outbox WHERE platform = ? AND account = ? AND cause_key = ?"
-    return _post(next(iter(db.query(same, [platform, account, cause_key]))))
-
-
-def claim(db: sqlite_utils.Database, platforms: Collection[str], now: int) -> Post | None:
-    """Takes the next post that may be sent now on one of these platforms; the caller must commit before sending."""
+    if (row := next(iter(db.query(same, [platform, account, cause_key])), None)) is not None:
+        return post_of(row)
+    text_hash = None if kind == "notice" else fresh_hash(db, platform, account, text, now)
+    values = {
+        "id": new_id(now, platform, account, cause_key),
+        "platform": platform,
+        "account": account,
+        "cause_key": cause_key,
+        "cause": json.dumps(dict(cause)),
+        "text": text,
+        "text_hash": text_hash,
+        "state": PostState.DRAFT if draft else PostState.QUEUED,
+        "due_at": due_at,
+        "expires_at": expires_at,
+        "not_before": due_at,
+        "created_at": now,
+        "kind": kind,
+        "parent_id": parent_id,
+        "persona_id": persona_id,
+        "alternatives": json.dumps([dict(other) for other in alternatives]),
+    }
     rows = db.query(
-        f"""UPDATE outbox SET state = 'sending', attempts = attempts + 1, error = NULL
-            WHERE state = 'queued' AND id = (
-                SELECT id FROM outbox AS candidate
-                WHERE state = 'queued' AND due_at <= :now AND not_before <= :now AND expires_at > :now
-                AND platform IN ({_in(platforms)})
-                AND {_FREE}
-                ORDER BY due_at, id LIMIT 1)
-            RETURNING *""",
-        {"now": now, **_named(platforms)},
+        f"INSERT INTO outbox ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)}) RETURNING *",
+        values,
     )
-    row = next(iter(rows), None)
-    return None if row is None else _logged(db, row, now, f"attempt {row['attempts']}")
+    return logged(db, next(iter(rows)), now, None)
+
+
+def add_thread(
+    db: sqlite_utils.Database,
+    platform: str,
+    account: str,
+    cause_key: str,
+    cause: Mapping[str, Any],
+    texts: Sequence[str],
+    due_at: int,
+    expires_at: int,
+    now: int,
+    draft: bool = False,
+    persona_id: int | None = None,
+) -> list[Post]:
+    """Queues parts that follow one another, each a row of its own that waits until the one before is posted. The first
+    has the cause key as it is, the others add ":part-2" and so on. Raises SaidAlready, after which the transaction must
+    be rolled back."""
+    parts: list[Post] = []
+    for number, text in enumerate(texts, start=1):
+        key = cause_key if number == 1 else f"{cause_key}:part-{number}"
+        parent_id = parts[-1].id if parts else None
+        facts = {**cause, "part": number, "parts": len(texts)}
+        parts.append(
+            add(db, platform, account, key, facts, text, due_at, expires_at, now, "post", draft, parent_id, persona_id)
+        )
+    return parts
+
+
+def notify(db: sqlite_utils.Database, key: str, text: str, now: int, about: Mapping[str, Any] | None = None) -> Post:
+    """Tells the owner, once per key, in the transaction of what is told."""
+    platform, account = OWNER
+    return add(db, platform, account, key, about or {}, text, now, now + NOTICE_MS, now, kind="notice")
+
+
+def hash_of(text: str) -> str:
+    """The same for texts that readers take for the same: case, blanks and ways of writing a letter do not count."""
+    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def fresh_hash(
+    db: sqlite_utils.Database, platform: str, account: str, text: str, now: int, own_id: str | None = None
+) -> str:
+    """The hash of a text that the account may say (in the row `own_id`); raises SaidAlready if it may not."""
+    text_hash = hash_of(text)
+    where = "platform = ? AND account = ? AND text_hash = ?"
+    # What was posted long ago stands in nobody's way any more.
+    db.execute(
+        f"UPDATE outbox SET text_hash = NULL WHERE {where} AND state = 'posted' AND posted_at <= ?",
+        [platform, account, text_hash, now - FRESH_MS],
+    )
+    taken = db.execute(f"SELECT id FROM outbox WHERE {where}", [platform, account, text_hash]).fetchone()
+    if taken is not None and taken[0] != own_id:
+        raise SaidAlready(text)
+    return text_hash
+
+
+# --- What becomes of an attempt ---------------------------------------------------------------------------------------
 
 
 def posted(db: sqlite_utils.Database, post_id: str, remote_id: str, now: int) -> Post:
     """The post is out, under this remote id; if that is another post's already, people must see what happened."""
+    if is_bound(db, post_id, remote_id):
+        return review(db, post_id, f"the platform gave it the id of another post, {remote_id}", now)
+    assignments = "state = 'posted', remote_id = ?, posted_at = ?, doubt_at = NULL, duplicate = 0, error = NULL"
+    return change(db, post_id, ("sending", "unknown", "review"), assignments, [remote_id, now], now, remote_id)
+
+
+def is_bound(db: sqlite_utils.Database, post_id: str, remote_id: str) -> bool:
+    """Whether this remote id is another post's."""
     taken = (
         "SELECT 1 FROM outbox WHERE remote_id = ? AND id <> ? AND platform = (SELECT platform FROM outbox WHERE id = ?)"
     )
-    if db.execute(taken, [remote_id, post_id, post_id]).fetchone() is not None:
-        return review(db, post_id, f"the platform gave it the id of another post, {remote_id}", now)
-    return _change(db, post_id, "state = 'posted', remote_id = ?, posted_at = ?, error = NULL", [remote_id, now], now)
+    return db.execute(taken, [remote_id, post_id, post_id]).fetchone() is not None
 
 
-def requeue(db: sqlite_utils.Database, post_id: str, reason: str, not_before: int, now: int) -> Post:
-    """The post surely did not go out and may be tried again from `not_before` on."""
-    return _change(db, post_id, "state = 'queued', not_before = ?, error = ?", [not_before, reason], now, reason)
+def not_sent(
+    db: sqlite_utils.Database, post_id: str, reason: str, not_before: int, now: int, refused_until: int | None = None
+) -> Post:
+    """This attempt surely did not go out and may be made again from `not_before` on; an earlier one that is in doubt
+    (then this one repeated its key) stays so. What was reserved for it is given back. Nothing else goes out on the
+    account before `refused_until` either."""
+    ledger.give_back(db, post_id)
+    assignments = "state = iif(doubt_at IS NULL, 'queued', 'unknown'), not_before = ?, error = ?"
+    post = change(db, post_id, ("sending",), assignments, [not_before, reason], now, reason)
+    if refused_until is not None:
+        accounts.hold_back(db, post.platform, post.account, refused_until)
+    return post
+
+
+def unauthorized(db: sqlite_utils.Database, post_id: str, reason: str, now: int) -> Post:
+    """The platform refused the account's credentials: the account is paused, the post waits."""
+    post = not_sent(db, post_id, reason, now + FIRST_LOOK_MS, now)
+    pause_account(db, post.platform, post.account, reason, now)
+    return post
+
+
+def pause_account(db: sqlite_utils.Database, platform: str, account: str, reason: str, now: int) -> None:
+    """The account says nothing until it is resumed, and the owner is told, once."""
+    if accounts.pause(db, platform, account, reason, now):
+        text = f"The account {platform}/{account} is paused: {reason}. What is queued for it waits."
+        notify(db, f"paused:{platform}/{account}:{now}", text, now)
 
 
 def reject(db: sqlite_utils.Database, post_id: str, reason: str, now: int) -> Post:
     """The platform refused the post for good; people decide if an earlier attempt of it may have arrived."""
     assignments = "state = iif(ambiguous, 'review', 'rejected'), error = ?"
-    return _change(db, post_id, assignments, [reason], now, reason)
+    return change(db, post_id, ("queued", "sending", "unknown"), assignments, [reason], now, reason)
 
 
-def unknown(db: sqlite_utils.Database, post_id: str, reason: str, now: int) -> Post:
-    """Nobody can tell whether the post went out; the first look is due soon."""
-    assignments = "state = 'unknown', ambiguous = 1, looks = 0, not_before = ?, error = ?"
-    return _change(db, post_id, assignments, [now + FIRST_LOOK_MS, reason], now, reason)
+def unknown(db: sqlite_utils.Database, post_id: str, reason: str, now: int, duplicate: bool = False) -> Post:
+    """Nobody can tell whether the post went out; the first look is due soon. `duplicate`: this attempt did not, because
+    the platform says that it holds the same text already."""
+    assignments = """state = 'unknown', ambiguous = max(ambiguous, ?), duplicate = ?, doubt_at = ?, looks = 0,
+                     absent = 0, not_before = ?, error = ?"""
+    values = [int(not duplicate), int(duplicate), now, now + FIRST_LOOK_MS, reason]
+    return change(db, post_id, ("sending",), assignments, values, now, reason)
 
 
-def looked(db: sqlite_utils.Database, post_id: str, reason: str, not_before: int, now: int) -> Post:
-    """Looking failed: it is as unknown as before, and to be looked up again from `not_before` on."""
-    return _change(db, post_id, "looks = looks + 1, not_before = ?, error = ?", [not_before, reason], now, reason)
+def absent(db: sqlite_utils.Database, post_id: str, reason: str, not_before: int, now: int) -> Post:
+    """It surely is not there and nothing can arrive any more: it may be said again."""
+    assignments = "state = 'queued', doubt_at = NULL, not_before = ?, error = ?"
+    return change(db, post_id, ("unknown",), assignments, [not_before, reason], now, reason)
 
 
 def review(db: sqlite_utils.Database, post_id: str, reason: str, now: int) -> Post:
     """People must decide."""
-    return _change(db, post_id, "state = 'review', error = ?", [reason], now, reason)
+    return change(db, post_id, ("sending", "unknown"), "state = 'review', error = ?", [reason], now, reason)
 
 
-def expire(db: sqlite_utils.Database, now: int) -> list[Post]:
-    """Gives up what is too late to be said; if an attempt of it may have arrived, people decide."""
-    reason = "it was too late to say it"
-    rows = db.query(
-        """UPDATE outbox SET state = iif(ambiguous, 'review', 'missed'), error = coalesce(error, ?)
-           WHERE state = 'queued' AND expires_at <= ? RETURNING *""",
-        [reason, now],
-    )
-    return [_logged(db, row, now, reason) for row in list(rows)]
+def cancel(db: sqlite_utils.Database, post_id: str, reason: str, now: int) -> Post:
+    """What waits is not to be said; if an attempt of it may have arrived, people decide."""
+    assignments = "state = iif(ambiguous, 'review', 'cancelled'), error = ?"
+    return change(db, post_id, ("draft", "queued"), assignments, [reason], now, reason)
 
 
 def cancel_cause(db: sqlite_utils.Database, prefix: str, reason: str, now: int) -> list[Post]:
-    """Cancels what is queued for causes that begin with `prefix` and surely never went out."""
+    """Cancels what waits for causes that begin with `prefix`."""
+    waiting = """SELECT id FROM outbox WHERE state IN ('draft', 'queued')
+                 AND substr(cause_key, 1, length(:prefix)) = :prefix ORDER BY id"""
+    ids = [found for (found,) in db.execute(waiting, {"prefix": prefix}).fetchall()]
+    return [
+        cancel(db, found, reason, now) for found in ids if state_of(db, found) in (PostState.DRAFT, PostState.QUEUED)
+    ]
+
+
+def expire(db: sqlite_utils.Database, now: int) -> list[Post]:
+    """Gives up what is too late to be said or to be approved; if an attempt of it may have arrived, people decide. What
+    follows another post is not too late before that one has ended."""
     rows = db.query(
-        """UPDATE outbox SET state = iif(ambiguous, 'review', 'cancelled')
-           WHERE state IN ('draft', 'queued') AND substr(cause_key, 1, length(:prefix)) = :prefix RETURNING *""",
-        {"prefix": prefix},
+        f"""UPDATE outbox AS candidate SET state = iif(ambiguous, 'review', 'missed'),
+                error = iif(state = 'draft', 'nobody approved it in time', coalesce(error, 'it was too late to say it'))
+            WHERE state IN ('draft', 'queued') AND expires_at <= ? AND {FOLLOWS_NOTHING_OPEN} RETURNING *""",
+        [now],
     )
-    return [_logged(db, row, now, reason) for row in list(rows)]
+    return [logged(db, row, now, row["error"]) for row in list(rows)]
 
 
 def recover(db: sqlite_utils.Database, now: int) -> list[Post]:
-    """At start-up: what was being sent when we stopped may have gone out or not. It is looked up at once."""
+    """At start-up: what was being sent when we stopped may have gone out or not. All that is unknown is looked up at
+    once."""
+    ledger.prune(db, now)
+    accounts.forget_caps(db)  # the limits may be others now
     reason = "the bot stopped while it was being sent"
     rows = db.query(
-        """UPDATE outbox SET state = 'unknown', ambiguous = 1, looks = 0, not_before = ?, error = ?
+        """UPDATE outbox SET state = 'unknown', ambiguous = 1, doubt_at = ?, looks = 0, absent = 0, not_before = ?,
+                             error = ?
            WHERE state = 'sending' RETURNING *""",
-        [now, reason],
+        [now, now, reason],
     )
-    return [_logged(db, row, now, reason) for row in list(rows)]
+    recovered = [logged(db, row, now, reason) for row in list(rows)]
+    db.execute("UPDATE outbox SET not_before = min(not_before, ?) WHERE state = 'unknown'", [now])
+    return recovered
 
 
-def unknowns(db: sqlite_utils.Database, platforms: Collection[str], now: int) -> list[tuple[Post, int]]:
-    """The unknown posts that are to be looked up now, each with how often that failed already."""
-    rows = db.query(
-        f"""SELECT * FROM outbox WHERE state = 'unknown' AND not_before <= :now AND platform IN ({_in(platforms)})
-            ORDER BY due_at, id""",
-        {"now": now, **_named(platforms)},
-    )
-    return [(_post(row), int(row["looks"])) for row in rows]
+# --- Changing a row ---------------------------------------------------------------------------------------------------
 
 
-def earliest(db: sqlite_utils.Database, platforms: Collection[str] | None = None) -> int | None:
-    """When something can be sent or looked up next on these platforms (or any), so that somebody must wake up then;
-    what waits for another post of its account does not count."""
-    only = "" if platforms is None else f"platform IN ({_in(platforms)}) AND"
-    instant = db.execute(
-        f"""SELECT min(max(due_at, not_before)) FROM outbox AS candidate
-            WHERE {only} (state = 'unknown' OR (state = 'queued' AND {_FREE}))""",
-        _named(platforms or ()),
-    ).fetchone()[0]
-    return None if instant is None else int(instant)
-
-
-def every(db: sqlite_utils.Database, limit: int = 100) -> list[Post]:
-    """The newest posts, the newest first."""
-    return [_post(row) for row in db.query("SELECT * FROM outbox ORDER BY id DESC LIMIT ?", [limit])]
-
-
-# What is out, refused, missed or cancelled has ended: nothing may change it any more.
-_ENDED = "('posted', 'rejected', 'missed', 'cancelled')"
-
-
-def _change(
-    db: sqlite_utils.Database, post_id: str, assignments: str, values: list[object], now: int, detail: str | None = None
+def change(
+    db: sqlite_utils.Database,
+    post_id: str,
+    states: Collection[str],
+    assignments: str,
+    values: Sequence[object],
+    now: int,
+    detail: str | None = None,
 ) -> Post:
+    """Changes a row that is in one of these states, writes that down, and does what follows from its new state; raises
+    LookupError if it is in none of them: nothing that has ended ever changes."""
+    allowed = ", ".join("?" for _ in states)
     rows = db.query(
-        f"UPDATE outbox SET {assignments} WHERE id = ? AND state NOT IN {_ENDED} RETURNING *", [*values, post_id]
+        f"UPDATE outbox SET {assignments} WHERE id = ? AND state IN ({allowed}) RETURNING *",
+        [*values, post_id, *states],
     )
     row = next(iter(rows), None)
     if row is None:
-        raise LookupError(f"there is no post {post_id} that could still change")
-    return _logged(db, row, now, detail)
+        raise LookupError(f"there is no post {post_id} that is {' or '.join(states)}")
+    return logged(db, row, now, detail)
 
 
-def _logged(db: sqlite_utils.Database, row: dict[str, Any], now: int, detail: str | None) -> Post:
-    db.execute(
-        "INSERT INTO outbox_log (outbox_id, at, state, detail) VALUES (?, ?, ?, ?)",
+def logged(db: sqlite_utils.Database, row: dict[str, Any], now: int, detail: str | None) -> Post:
+    """Writes a change down, and what follows from it: the next part of a thread, notices."""
+    step = db.execute(
+        "INSERT INTO outbox_log (outbox_id, at, state, detail) VALUES (?, ?, ?, ?) RETURNING id",
         [row["id"], now, row["state"], detail],
+    ).fetchone()[0]
+    state = PostState(row["state"])
+    if state is PostState.POSTED:  # what follows may be as late after this as it might have been after its own time
+        db.execute(
+            """UPDATE outbox SET expires_at = max(expires_at, ? + expires_at - due_at)
+               WHERE parent_id = ? AND state IN ('draft', 'queued')""",
+            [now, row["id"]],
+        )
+    if state in UNSAID:
+        db.execute("UPDATE outbox SET text_hash = NULL WHERE id = ?", [row["id"]])
+        followers = "SELECT id FROM outbox WHERE parent_id = ? AND state IN ('draft', 'queued')"
+        for (follower,) in db.execute(followers, [row["id"]]).fetchall():
+            cancel(db, follower, f"what it follows is not said but {state}", now)
+    if state in TOLD and row["kind"] != "notice":
+        place = f"{row['platform']}/{row['account']}"
+        text = f"The post {row['id']} for {place} {TOLD[state]}: {row['error']}."
+        notify(db, f"{state}:{row['id']}:{step}", text, now, {"about": row["id"]})
+    return post_of(row)
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------------
+
+# Conditions on the row `candidate`. Free: nothing else of the account is in the air, so whatever is found on its
+# timeline can only be that one post.
+FREE = """NOT EXISTS (
+    SELECT 1 FROM outbox AS other
+    WHERE other.platform = candidate.platform AND other.account = candidate.account
+    AND other.state IN ('sending', 'unknown'))"""
+FOLLOWS_NOTHING_OPEN = """(candidate.parent_id IS NULL OR EXISTS (
+    SELECT 1 FROM outbox AS parent WHERE parent.id = candidate.parent_id AND parent.state = 'posted'))"""
+
+
+def earliest(db: sqlite_utils.Database, platforms: Collection[str] | None = None) -> int | None:
+    """When something can be sent or looked up next on these platforms (or any), or is too late, so that somebody must
+    wake up then; what waits for another post, a mute or a limit counts from when that ends, what waits for people only
+    once it is too late."""
+    only = "" if platforms is None else f"+platform IN ({in_(platforms)}) AND"
+    instants = db.execute(
+        f"""SELECT min(max(due_at, not_before, {accounts.SILENT_UNTIL})) FROM outbox AS candidate
+                WHERE {only} state = 'queued' AND {FREE} AND {FOLLOWS_NOTHING_OPEN} AND {accounts.UNPAUSED}
+            UNION ALL
+            SELECT min(not_before) FROM outbox WHERE {only} state = 'unknown' AND state IN ('sending', 'unknown')
+            UNION ALL
+            SELECT min(expires_at) FROM outbox AS candidate
+                WHERE state IN ('draft', 'queued') AND {FOLLOWS_NOTHING_OPEN}""",
+        named(platforms or ()),
     )
-    return _post(row)
+    return min((int(instant) for (instant,) in instants.fetchall() if instant is not None), default=None)
 
 
-def _in(platforms: Collection[str]) -> str:
-    return ", ".join(f":{name}" for name in _named(platforms))
+def every(db: sqlite_utils.Database, limit: int = 100, states: Collection[PostState] = ()) -> list[Post]:
+    """The newest posts, of all states or of these, the newest first."""
+    where = f"WHERE state IN ({', '.join('?' for _ in states)})" if states else ""
+    return [
+        post_of(row) for row in db.query(f"SELECT * FROM outbox {where} ORDER BY id DESC LIMIT ?", [*states, limit])
+    ]
 
 
-def _named(platforms: Collection[str]) -> dict[str, str]:
+def speaking(db: sqlite_utils.Database) -> list[tuple[str, str]]:
+    """(platform, account) of all that were ever to say something, in alphabetical order."""
+    rows = db.execute("SELECT DISTINCT platform, account FROM outbox WHERE kind <> 'notice' ORDER BY 1, 2")
+    return [(str(platform), str(account)) for platform, account in rows.fetchall()]
+
+
+def find(db: sqlite_utils.Database, name: str) -> Post:
+    """The post of this id, or of the only id that begins or ends so; else UnknownPost or PostNotUnique."""
+    written = name.strip().upper()
+    rows = list(
+        db.query(
+            """SELECT * FROM outbox WHERE :name <> '' AND (substr(id, 1, length(:name)) = :name
+               OR substr(id, -length(:name)) = :name) ORDER BY id DESC LIMIT 6""",
+            {"name": written},
+        )
+    )
+    if len(rows) == 1:
+        return post_of(rows[0])
+    if not rows:
+        known = [post.id for post in every(db, 1_000)]
+        raise UnknownPost(post=name, nearest=did_you_mean(written, known))
+    raise PostNotUnique(post=name, posts=", ".join(row["id"] for row in rows[:5]) + (", ..." if len(rows) > 5 else ""))
+
+
+def state_of(db: sqlite_utils.Database, post_id: str) -> PostState:
+    return PostState(db.execute("SELECT state FROM outbox WHERE id = ?", [post_id]).fetchone()[0])
+
+
+def explain(db: sqlite_utils.Database, name: str) -> dict[str, Any]:
+    """All that is known of a post: the row, what it follows and what follows it, every change with its moment (each
+    attempt and its answer among them), and what it used up; instants in ms."""
+    post_id = find(db, name).id
+    row = next(iter(db.query("SELECT * FROM outbox WHERE id = ?", [post_id])))
+    family = "SELECT id, state, text, remote_id FROM outbox WHERE {} ORDER BY id"
+    log = db.query("SELECT at, state, detail FROM outbox_log WHERE outbox_id = ? ORDER BY id", [post_id])
+    return {
+        **row,
+        "cause": json.loads(row["cause"]),
+        "alternatives": json.loads(row["alternatives"]),
+        "parent": next(iter(db.query(family.format("id = ?"), [row["parent_id"]])), None),
+        "children": list(db.query(family.format("parent_id = ?"), [post_id])),
+        "log": list(log),
+        "ledger": ledger.of_post(db, post_id),
+    }
+
+
+def in_(platforms: Collection[str]) -> str:
+    return ", ".join(f":{name}" for name in named(platforms))
+
+
+def named(platforms: Collection[str]) -> dict[str, str]:
     return {f"platform{number}": platform for number, platform in enumerate(sorted(platforms))}
 
 
-def _post(row: dict[str, Any]) -> Post:
+def post_of(row: dict[str, Any]) -> Post:
     return Post(
         id=row["id"],
         platform=row["platform"],
@@ -219,4 +422,26 @@ def _post(row: dict[str, Any]) -> Post:
         remote_id=row["remote_id"],
         error=row["error"],
         cause=json.loads(row["cause"]),
+        kind=row["kind"],
+        parent_id=row["parent_id"],
+        persona_id=row["persona_id"],
+        alternatives=tuple(json.loads(row["alternatives"])),
+        claimed_at=row["claimed_at"],
+        approved_at=row["approved_at"],
     )
+
+
+def unsaid(db: sqlite_utils.Database) -> list[Post]:
+    """What waits to be approved or sent and surely never went out, the oldest first."""
+    return [
+        post_of(row)
+        for row in db.query("SELECT * FROM outbox WHERE state IN ('draft', 'queued') AND NOT ambiguous ORDER BY id")
+    ]
+
+
+def of_causes(db: sqlite_utils.Database, platform: str, account: str, cause_keys: Sequence[str]) -> list[Post]:
+    """What stands in the outbox for these causes, in their order."""
+    places = ", ".join("?" for _ in cause_keys)
+    query = f"SELECT * FROM outbox WHERE platform = ? AND account = ? AND cause_key IN ({places})"
+    found = {row["cause_key"]: post_of(row) for row in db.query(query, [platform, account, *cause_keys])}
+    return [found[cause_key] for cause_key in cause_keys if cause_key in found]

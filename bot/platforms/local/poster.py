@@ -6,17 +6,20 @@ import logging
 from collections.abc import Callable
 
 from bot.clock import now_ms
-from bot.domain import FeedEntry, Post
+from bot.domain import Capability, FeedEntry, Found, Post
 from bot.store import feed
 from bot.store.database import Database, Db
 
 log = logging.getLogger(__name__)
+
+NOTIFIER = "mockingbird"  # who speaks to the owner
 
 
 class LocalPoster:
     """Publishes posts in the feed and tells `on_post` of each, for instance to print it."""
 
     platform = "local"
+    capability = Capability(searchable=True)
 
     def __init__(
         self, database: Database, on_post: Callable[[FeedEntry], None], now: Callable[[], int] = now_ms
@@ -26,7 +29,7 @@ class LocalPoster:
         self._now = now
 
     async def send(self, post: Post) -> str:
-        author = str(post.cause.get("persona", post.account))
+        author = NOTIFIER if post.kind == "notice" else str(post.cause.get("persona", post.account))
 
         def publish(db: Db) -> tuple[FeedEntry, bool]:
             is_new = feed.find(db, post.id) is None
@@ -40,9 +43,9 @@ class LocalPoster:
             self._tell(entry)
         return str(entry.id)
 
-    async def find(self, post: Post) -> str | None:
+    async def find(self, post: Post) -> Found | None:
         entry = await self._database.run(lambda db: feed.find(db, post.id))
-        return None if entry is None else str(entry.id)
+        return None if entry is None else Found(str(entry.id), entry.posted_at)
 
     def _tell(self, entry: FeedEntry) -> None:
         try:

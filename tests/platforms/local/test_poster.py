@@ -1,11 +1,12 @@
 """The local platform publishes a post once and tells of it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bot.domain import FeedEntry, Post, PostState
+from bot.domain import FeedEntry, Found, Post, PostState
 from bot.platforms.local.poster import LocalPoster
 from bot.store import feed
 from bot.store.database import Database
@@ -27,7 +28,8 @@ async def test_a_post_appears_in_the_feed_once_and_is_told(database: Database) -
     poster = LocalPoster(database, told.append, now=lambda: 5)
     assert await poster.find(post()) is None
     remote_id = await poster.send(post(persona="jo"))
-    assert await poster.send(post(persona="jo")) == remote_id == await poster.find(post())
+    assert await poster.send(post(persona="jo")) == remote_id
+    assert await poster.find(post()) == Found(remote_id, 5)
     assert await database.run(lambda db: feed.find(db, "A")) == FeedEntry(1, "A", "jo", "hello", 5)
     assert told == [FeedEntry(1, "A", "jo", "hello", 5)]
 
@@ -38,6 +40,12 @@ async def test_without_a_persona_the_account_is_the_author(database: Database) -
     entry = await database.run(lambda db: feed.find(db, "A"))
     assert entry is not None
     assert entry.author == "feed"
+
+
+async def test_a_notice_is_told_by_mockingbird_itself(database: Database) -> None:
+    told: list[FeedEntry] = []
+    await LocalPoster(database, told.append).send(replace(post(persona="jo"), kind="notice"))
+    assert [entry.author for entry in told] == ["mockingbird"]
 
 
 async def test_telling_may_fail_without_unsaying(database: Database, caplog: pytest.LogCaptureFixture) -> None:
