@@ -12,7 +12,7 @@ from apscheduler.job import Job
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from bot.clock.due import utc
+from bot.clock.wall import utc
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class Alarm:
         self._idle.set()
         self._scheduler: AsyncIOScheduler | None = None
         self._job: Job | None = None
+        self._at_latest: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """Starts in the running event loop and rings at once: something may have become due while we were away."""
@@ -45,7 +46,7 @@ class Alarm:
             IntervalTrigger(seconds=self._longest.total_seconds(), timezone=UTC),
             next_run_time=datetime.now(UTC),
             coalesce=True,
-            max_instances=1,
+            max_instances=2,  # a busy loop may still count the last ringing as running when the next is due
             misfire_grace_time=None,
         )
         self._scheduler.start()
@@ -59,6 +60,7 @@ class Alarm:
     async def stop(self) -> None:
         """Cancels a ringing under way, waits until it has ended, and rings no more."""
         scheduler, self._scheduler, self._job = self._scheduler, None, None
+        self._disarm()
         if self._ringing is not None:
             self._ringing.cancel()
         await self._idle.wait()
@@ -67,11 +69,12 @@ class Alarm:
             await asyncio.sleep(0)  # its shutdown is a callback of the loop
 
     async def _run(self) -> None:
-        if self._job is None:
+        if self._job is None or not self._idle.is_set():
             return
         if self._due is not None and self._due <= now_ms():
             self._due = None
         self._idle.clear()
+        self._disarm()
         # A task of our own, because APScheduler would abandon one of its own when it shuts down.
         self._ringing = asyncio.ensure_future(self._ring())
         await asyncio.wait([self._ringing])
@@ -88,3 +91,14 @@ class Alarm:
         soonest = datetime.now(UTC) + SOON
         latest = datetime.now(UTC) + self._longest
         self._job.modify(next_run_time=latest if self._due is None else min(latest, max(soonest, utc(self._due))))
+        # The scheduler goes by the clock on the wall: set back by an hour, that would leave us asleep for as long.
+        self._disarm()
+        self._at_latest = asyncio.get_running_loop().call_later(self._longest.total_seconds(), self._ring_now)
+
+    def _ring_now(self) -> None:
+        if self._job is not None:
+            self._job.modify(next_run_time=datetime.now(UTC))
+
+    def _disarm(self) -> None:
+        if self._at_latest is not None:
+            self._at_latest.cancel()

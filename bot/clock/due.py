@@ -1,106 +1,144 @@
-"""Due: the instants at which a rule is due, through both changes of the clocks."""
+"""Due: the instants at which something is due, by its rule and the conditions of its schedule."""
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.cron import CronTrigger
+from bot.clock.kinds import next_wall_of
+from bot.clock.wall import next_instant, utc, wall_of
+from bot.clock.window import inside, parse_window, turns
+from bot.domain import Schedule
 
-HORIZON = timedelta(days=9 * 366)  # longer than between any two 29ths of February
+LONGEST_SILENCE_MS = 2 * 366 * 86_400_000  # quiet hours that take every time for so long take them for ever
 
 
-def next_due(rule: str, zone: str, anchor: int, after: int) -> tuple[int, str] | None:
-    """The first due instant strictly after `after`, and its wall key; None if there is none in nine years.
+@dataclass(frozen=True)
+class Times:
+    """What decides when something is due: a rule as `rule_from` writes it, and conditions (see domain.Schedule)."""
 
-    The wall key of a cron rule is the local wall time without offset, so that an hour which autumn doubles is one
-    occurrence whoever computes it; that of an interval, which counts from `anchor`, is the instant itself.
+    rule: str
+    zone: str = "UTC"
+    anchor: int = 0  # what intervals, and calendar rules without a date, count from
+    seed: int = 0
+    quiet: str = ""
+    jitter_s: int = 0
+
+
+def times_of(schedule: Schedule) -> Times:
+    return Times(schedule.rule, schedule.zone, schedule.anchor, schedule.seed, schedule.quiet, schedule.jitter_s)
+
+
+def next_due(times: Times, after: int) -> tuple[int, str] | None:
+    """The first due instant strictly after `after`, and its wall key; None if there is none in nine years, or none
+    that quiet hours leave in two.
+
+    The wall key of an interval is the instant that its rule names. That of every other rule is the local wall time
+    without offset, so that an hour which autumn doubles is one occurrence whoever computes it. Jitter is not in it.
     """
-    kind, _, rest = rule.partition(" ")
+    return next(dues(times, after), None)
+
+
+def dues(times: Times, after: int) -> Iterator[tuple[int, str]]:
+    """All due instants strictly after `after`, with their wall keys."""
+    for instant, wall_key in _heard(times, after - times.jitter_s * 1000):
+        due = instant + _lateness(times, instant, wall_key)
+        if due > after:
+            yield due, wall_key
+
+
+def upcoming(times: Times, after: int, n: int = 5) -> list[tuple[int, str]]:
+    """The next `n` due instants strictly after `after`, with their wall keys."""
+    return list(itertools.islice(dues(times, after), n))
+
+
+def latest_due(times: Times, first: int, now: int) -> tuple[int, str] | None:
+    """The last due instant from `first` up to `now` and its wall key, by bisection instead of walking there."""
+    earliest = next_due(times, first - 1)
+    if earliest is None or earliest[0] > now:
+        return None
+    last = next_due(times, earliest[0])
+    if last is None or last[0] > now:
+        return earliest
+    none_after, middle = now, max(last[0], now - (last[0] - earliest[0]))
+    due = next_due(times, middle)
+    if due is not None and due[0] <= now:
+        last, middle = due, due[0]  # of a regular rule the last one already: nothing follows it
+    while last[0] < none_after:
+        due = next_due(times, middle)
+        if due is None or due[0] > now:
+            none_after = middle
+        else:
+            last = due
+        middle = (last[0] + none_after) // 2
+    return last
+
+
+def quiet_at(times: Times, instant: int) -> bool:
+    """Whether nothing may be said then."""
+    return bool(times.quiet) and inside(parse_window(times.quiet), ZoneInfo(times.zone), instant)
+
+
+def quiet_turns(times: Times, instant: int) -> int | None:
+    """When the quiet hours begin or, within them, end next; None without any."""
+    return turns(parse_window(times.quiet), ZoneInfo(times.zone), instant) if times.quiet else None
+
+
+def speaks(seed: int, chance: float, wall_key: str) -> bool:
+    """Whether chance lets this occurrence speak: the same answer whenever it is asked."""
+    return drawn(seed, "chance", wall_key) < chance * 2**64
+
+
+def drawn(seed: int, what: str, wall_key: str) -> int:
+    """64 bits that follow from these alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{what}:{wall_key}".encode()).digest()[:8], "big")
+
+
+def _named(times: Times) -> Callable[[int], tuple[int, str] | None]:
+    """How the instants that the rule names are found, one after another, whatever the conditions."""
+    kind, _, rest = times.rule.partition(" ")
     if kind == "every":
         step = int(rest.removesuffix("s")) * 1000
-        due = anchor + max(1, (after - anchor) // step + 1) * step
-        return due, utc(due).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    there = ZoneInfo(zone)
-    at = next_of_cron(rule, there, utc(after))
-    if at is None:
-        return None
-    return round(at.timestamp() * 1000), at.astimezone(there).strftime("%Y-%m-%dT%H:%M")
+
+        def next_of_interval(after: int) -> tuple[int, str]:
+            due = times.anchor + max(1, (after - times.anchor) // step + 1) * step
+            return due, utc(due).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+        return next_of_interval
+    zone = ZoneInfo(times.zone)
+    next_wall = next_wall_of(times.rule, zone, times.anchor, times.seed)
+
+    def next_of_wall(after: int) -> tuple[int, str] | None:
+        at = next_instant(next_wall, zone, utc(after))
+        return None if at is None else (round(at.timestamp() * 1000), wall_of(at, zone).strftime("%Y-%m-%dT%H:%M"))
+
+    return next_of_wall
 
 
-def dues(rule: str, zone: str, anchor: int, after: int) -> Iterator[tuple[int, str]]:
-    """All due instants strictly after `after`, with their wall keys."""
-    while (due := next_due(rule, zone, anchor, after)) is not None:
-        after = due[0]
-        yield due
+def _heard(times: Times, after: int) -> Iterator[tuple[int, str]]:
+    """What the rule names outside the quiet hours."""
+    next_named = _named(times)
+    quiet, zone = (parse_window(times.quiet) if times.quiet else None), ZoneInfo(times.zone)
+    latest = after + LONGEST_SILENCE_MS
+    while (found := next_named(after)) is not None:
+        after = found[0]
+        if quiet is None or not inside(quiet, zone, after):
+            latest = after + LONGEST_SILENCE_MS
+            yield found
+        elif after > latest:
+            return
+        else:
+            after = turns(quiet, zone, after) - 1
 
 
-def upcoming(rule: str, zone: str, anchor: int, after: int, n: int = 5) -> list[int]:
-    """The next `n` due instants strictly after `after`."""
-    return [instant for instant, _ in itertools.islice(dues(rule, zone, anchor, after), n)]
-
-
-def latest_due(rule: str, zone: str, anchor: int, first: int, now: int) -> tuple[int, str] | None:
-    """The last due instant from `first` up to `now` and its wall key, found without walking through all of them:
-    it looks back ever further, so that a frequent rule after a long silence takes few steps, and a rare one too."""
-    for span in (60, 3600, 86_400, 32 * 86_400, 366 * 86_400, (now - first) // 1000 + 1):
-        since = max(first - 1, now - span * 1000)
-        last = None
-        for due in itertools.takewhile(lambda due: due[0] <= now, dues(rule, zone, anchor, since)):
-            last = due
-        if last is not None:
-            return last
-    return None
-
-
-def next_of_cron(rule: str, zone: ZoneInfo, after: datetime) -> datetime | None:
-    """The first instant strictly after `after`, in UTC.
-
-    The rule is read on a wall clock that never changes, and only then its wall times become instants: a skipped one
-    moves to as long after the change as it was before (PEP 495, fold=0), a doubled one is the first of both. Left to
-    itself, CronTrigger forgets the rest of a skipped hour once it has passed the change.
-    """
-    triggers = _triggers(rule)
-    change = _offset(after, zone) - _offset(after - timedelta(hours=3), zone)
-    wall = _next_wall(triggers, _wall(after, zone) - max(change, timedelta(0)))
-    best: datetime | None = None
-    while wall is not None and (best is None or wall < _wall(best, zone)):
-        instant = wall.replace(tzinfo=zone).astimezone(UTC)
-        if instant > after and (best is None or instant < best):
-            best = instant
-        wall = _next_wall(triggers, wall + timedelta(minutes=1)) if best is None or wall < _wall(best, zone) else None
-    return best
-
-
-def _triggers(rule: str) -> list[CronTrigger]:
-    minute, hour, day, month, weekday = rule.split()[1:]
-    dates = [(day, weekday)]
-    if not day.startswith("*") and not weekday.startswith("*"):
-        dates = [(day, "*"), ("*", weekday)]  # crontab(5): with both given, either is enough
-    return [
-        CronTrigger(minute=minute, hour=hour, day=on_day, month=month, day_of_week=on_weekday, timezone=UTC)
-        for on_day, on_weekday in dates
-    ]
-
-
-def _next_wall(triggers: list[CronTrigger], start: datetime) -> datetime | None:
-    found = []
-    for trigger in triggers:
-        trigger.end_date = start + HORIZON
-        found.append(trigger.get_next_fire_time(None, start))
-    return min((wall for wall in found if wall is not None), default=None)
-
-
-def _wall(instant: datetime, zone: ZoneInfo) -> datetime:
-    """The wall time there, written as if it were UTC: the changes of the clocks do not exist in it."""
-    return instant.astimezone(zone).replace(tzinfo=UTC, fold=0)
-
-
-def _offset(instant: datetime, zone: ZoneInfo) -> timedelta:
-    return instant.astimezone(zone).utcoffset() or timedelta(0)
-
-
-def utc(instant: int) -> datetime:
-    return datetime.fromtimestamp(instant // 1000, UTC) + timedelta(milliseconds=instant % 1000)
+def _lateness(times: Times, instant: int, wall_key: str) -> int:
+    """Milliseconds of jitter: never up to what the rule names next, and never into quiet hours."""
+    if not times.jitter_s:
+        return 0
+    following = _named(times)(instant)
+    bounds = (None if following is None else following[0], quiet_turns(times, instant))
+    room = (min((bound for bound in bounds if bound is not None), default=instant + 10**12) - instant - 1) // 1000
+    return drawn(times.seed, "jitter", wall_key) % (min(times.jitter_s, room) + 1) * 1000

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from bot.clock.due import next_of_cron
+from bot.clock.kinds import A_LEAP_YEAR, fits, next_wall_of
+from bot.clock.window import DAY_MINUTES, parse_time, parse_window, written
 from bot.errors import BadSchedule, did_you_mean
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-LONGEST_EVERY = 366 * SECONDS["d"]
+LONGEST_EVERY_DAYS = 366
+LONGEST_EVERY = LONGEST_EVERY_DAYS * SECONDS["d"]
+CALENDAR_DAYS = {"d": 1, "w": 7, "mo": 28}  # at least
 # As crontab numbers them; 7 is Sunday too. APScheduler 3 counts from Monday instead, so numbers never reach it.
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-A_LEAP_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def parse_every(text: str) -> int:
@@ -25,19 +28,97 @@ def parse_every(text: str) -> int:
     return seconds
 
 
-def rule_from(every: str | None, cron: str | None) -> str:
-    """The rule as it is stored, `every 3600s` or `cron 0 9 * * mon-fri`, from what a person wrote."""
-    if (every is None) == (cron is None):
-        raise BadSchedule(reason='Give either an interval, such as 1h, or a cron rule, such as "0 9 * * mon-fri".')
-    if every is not None:
-        return f"every {parse_every(every)}s"
-    assert cron is not None
+def rule_from(
+    every: str | None = None,
+    cron: str | None = None,
+    at: str | None = None,
+    on: str | None = None,
+    times: int | None = None,
+    between: str | None = None,
+    apart: str | None = None,
+) -> str:
+    """The rule as it is stored, from what a person wrote; BadSchedule if it is none, or never comes.
+
+    `every 3600s`: an interval. `cron 0 9 * * mon-fri`: as crontab(5). `calendar 2d 09:00` and, with the date from which
+    it counts, `calendar 1mo 09:00 2026-11-30`: every so many days, weeks or months at a wall time; a month without that
+    day has it on its last. `random 3 09:00-21:00 7200s`: so many times a day between two wall times, so far apart.
+    """
+    if [every, cron, times].count(None) != 2:
+        raise BadSchedule(
+            reason='Give either an interval, such as 1h, or a cron rule, such as "0 9 * * mon-fri", or times a day.'
+        )
+    if every is None and (at is not None or on is not None):
+        raise BadSchedule(reason="A time of day and a date go with an interval of days, weeks or months, such as 2d.")
+    if times is None and (between is not None or apart is not None):
+        raise BadSchedule(reason="A window and a distance go with a number of times a day, such as 3.")
+    if times is not None:
+        return _random(times, between, apart or "1m")
+    if cron is not None:
+        return _cron(cron)
+    assert every is not None
+    if at is not None or on is not None or re.fullmatch(r"\d+\s*mo", every.strip().lower()):
+        return _calendar(every, at, on)
+    return f"every {parse_every(every)}s"
+
+
+def check_rule(rule: str) -> None:
+    """Raises BadSchedule unless the rule is one as `rule_from` writes it."""
+    kind, _, rest = rule.partition(" ")
+    words = [*rest.split(" "), "", "", ""]
+    kinds: dict[str, dict[str, Any]] = {
+        "every": {"every": rest},
+        "cron": {"cron": rest},
+        "calendar": {"every": words[0], "at": words[1], "on": words[2] or None},
+        "random": {"times": int(words[0]) if words[0].isdecimal() else 0, "between": words[1], "apart": words[2]},
+    }
+    if rule_from(**kinds.get(kind, {})) != rule:
+        raise BadSchedule(reason=f'"{rule}" is not a rule as it is stored.')
+
+
+def _calendar(every: str, at: str | None, on: str | None) -> str:
+    found = re.fullmatch(r"([1-9]\d{0,2})\s*(d|w|mo)", every.strip().lower(), re.ASCII)
+    if not found or int(found[1]) * CALENDAR_DAYS[found[2]] > LONGEST_EVERY_DAYS:
+        raise BadSchedule(
+            reason=f'"{every}" is not a number of days, weeks or months up to a year: write 2d, 1w or 1mo.'
+        )
+    if at is None:
+        raise BadSchedule(reason=f"Say at what time of the day, every {every.strip()}: for instance at 09:00.")
+    minutes = parse_time(at)
+    if minutes == DAY_MINUTES:
+        raise BadSchedule(reason='"24:00" is the end of a day: write 00:00.')
+    if on is None:
+        return f"calendar {found[1]}{found[2]} {written(minutes)}"
+    try:
+        day = datetime.strptime(on.strip(), "%Y-%m-%d").date()
+    except ValueError:
+        raise BadSchedule(reason=f'"{on}" is not a date: write it like 2026-11-30.') from None
+    return f"calendar {found[1]}{found[2]} {written(minutes)} {day.isoformat()}"
+
+
+def _random(times: int, between: str | None, apart: str) -> str:
+    if between is None:
+        raise BadSchedule(reason=f"Say between which times of the day it is to come {times} times: 09:00-21:00.")
+    window, apart_s = parse_window(between), parse_every(apart)
+    if not 1 <= times <= DAY_MINUTES:
+        raise BadSchedule(reason=f"{times} is not a number of times a day: write one from 1 to {DAY_MINUTES}.")
+    if window.minutes - 1 + -(-apart_s // 60) > DAY_MINUTES:
+        raise BadSchedule(
+            reason=f"From the end of {window} to its next beginning it is less than {apart}: make the window smaller."
+        )
+    if not fits(times, str(window), apart_s):
+        raise BadSchedule(
+            reason=f"{times} times at least {apart} apart do not fit into {window}: the last must come before its end."
+        )
+    return f"random {times} {window} {apart_s}s"
+
+
+def _cron(cron: str) -> str:
     fields = cron.lower().split()
     if len(fields) != 5:
         raise BadSchedule(reason=f'"{cron}" is not a cron rule: write minute, hour, day, month and weekday.')
     rule = f"cron {' '.join(fields[:4])} {_weekdays(fields[4])}"
     try:
-        first = next_of_cron(rule, ZoneInfo("UTC"), A_LEAP_YEAR)
+        first = next_wall_of(rule, ZoneInfo("UTC"), 0, 0)(A_LEAP_YEAR)
     except ValueError as error:
         raise BadSchedule(reason=f'"{cron}" is not a cron rule ({error}).') from error
     if first is None:

@@ -1,51 +1,54 @@
-"""Fire: what schedules are due becomes occurrences, then texts, then posts in the outbox."""
+"""Fire: what schedules are due becomes occurrences (occur.py), then texts, then posts or drafts in the outbox."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
-import itertools
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bot import clock
-from bot.domain import Occurrence, OccurrenceState, Persona, Schedule
+from bot.domain import Occurrence, OccurrenceState, Persona, SaidAlready, Schedule
 from bot.errors import MockingbirdError
+from bot.flows.occur import Unsaid, latest_ms, moment, occur_due, tell, unsaid
+from bot.flows.schedule import cause_of
 from bot.flows.together import together
-from bot.store import occurrences, outbox, personas, schedules
+from bot.store import mutes, occurrences, outbox, personas, schedules
 from bot.store.database import Database, Db
 
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 16  # a worker answers many together, but its queue is for others too
-MOST_MISSED = 100  # how many missed occurrences of one long silence are recorded one by one
+MOST_TAKEN = 64  # at a time, before it is looked whose turn it is next
+LOOK_AGAIN_S = 1.0  # between two looks for what became due while others speak
+AGAIN_AFTER_S = 30.0  # until what could not be spoken is tried again
+MOST_TEXTS = 5  # that are made for one occurrence because the account has said the one before
+APPROVAL_MS = 24 * 3_600_000
 
-LATE = "the bot was off or busy when it was due, and now it is too late"
-OVERTAKEN = "the bot was off or busy when it was due, and only the last of several is made up for"
 UNEXPECTED = "an unexpected error ({kind}), described in the log at schedule:{schedule}:{wall_key}"
+SAID_ALREADY = f"the account has said each of {MOST_TEXTS} texts already within 30 days"
+MUTED = "muted until {until}"
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """An acceptable text, and what made it: checkpoint, seed, sampling and the like."""
+    """An acceptable text, and what made it: checkpoint, seed, sampling, verdicts on others and the like. Alternatives
+    are other acceptable texts, each with its seed and rank, for whoever may choose."""
 
     text: str
     cause: Mapping[str, Any]
+    alternatives: Sequence[Mapping[str, Any]] = ()
 
 
-Imitate = Callable[[Persona, str, int], Awaitable[Spoken]]
-"""(persona, prompt, seed) -> Spoken; MockingbirdError when nothing acceptable was made."""
+Imitate = Callable[[Persona, Schedule, int], Awaitable[Spoken]]
+"""(persona, schedule, seed) -> Spoken; MockingbirdError when nothing acceptable was made."""
 
-
-@dataclass(frozen=True)
-class Unsaid:
-    """An occurrence of which nothing will be said, and why."""
-
-    schedule_id: int
-    wall_key: str
-    due_at: int
-    reason: str
+Now = Callable[[], int]
 
 
 @dataclass(frozen=True)
@@ -55,165 +58,213 @@ class FireReport:
     queued: tuple[str, ...] = ()
     missed: tuple[Unsaid, ...] = ()
     failed: tuple[Unsaid, ...] = ()
+    skipped: tuple[Unsaid, ...] = ()
 
 
-async def fire_due(database: Database, imitate: Imitate, now: int, max_late_ms: int) -> FireReport:
+@dataclass(frozen=True)
+class Turn:
+    """An occurrence that is to be spoken now, and by whom."""
+
+    occurrence: Occurrence
+    schedule: Schedule
+    persona: Persona
+
+    @property
+    def key(self) -> str:
+        return cause_of(self.schedule.id) + self.occurrence.wall_key
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """How late something may be spoken unless its schedule says otherwise, and how late a draft may be approved."""
+
+    max_late_ms: int
+    approval_ms: int = APPROVAL_MS
+
+
+async def fire_due(
+    database: Database, imitate: Imitate, now: int, max_late_ms: int, approval_ms: int = APPROVAL_MS
+) -> FireReport:
     """Makes and queues what is due. Whatever stops it half-way, the next call goes on where it stopped."""
-    missed = await database.run(lambda db: miss_late(db, now, max_late_ms))
-    while batch := await database.run(lambda db: occur(db, now, max_late_ms)):
-        missed += itertools.chain.from_iterable(batch)
+    unheard = await occur_due(database, now, max_late_ms)
+    spoken = await speak_due(database, imitate, lambda: now, Lateness(max_late_ms, approval_ms), set())
+    return FireReport(spoken.queued, unheard.missed, spoken.failed, unheard.skipped + spoken.skipped)
+
+
+async def speak_due(
+    database: Database,
+    imitate: Imitate,
+    now: Now,
+    lateness: Lateness,
+    speaking: set[int],
+    on_queued: Callable[[], None] = lambda: None,
+) -> FireReport:
+    """Speaks what is recorded as due, several at once, until no more can be spoken now; calls `on_queued` after each
+    that was queued. The ids of occurrences stand in `speaking` while somebody is about to speak them."""
+    ready: deque[Turn] = deque()
+    waiting: set[int] = set()  # what was tried or must wait
+    busy = 0
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    tried_from = loop.time()
     queued: list[str] = []
     failed: list[Unsaid] = []
-    tried: set[int] = set()
-    while due := [found for found in await database.run(occurrences.due) if found.id not in tried]:
-        tried.update(occurrence.id for occurrence in due)
-        for result in await speak_all(database, imitate, due, now, max_late_ms):
+    skipped: list[Unsaid] = []
+    only_one = asyncio.Lock()
+
+    async def next_turn() -> Turn | None:
+        nonlocal tried_from
+        async with only_one:
+            while not ready:
+                if loop.time() - tried_from > AGAIN_AFTER_S:
+                    tried_from = loop.time()
+                    waiting.clear()
+                due = await database.run(partial(occurrences.due, limit=MOST_TAKEN, without=speaking | waiting))
+                if not due and not busy:
+                    return None
+                if not due:  # one slow voice must not keep the others from what becomes due meanwhile
+                    ended.clear()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(ended.wait(), LOOK_AGAIN_S)
+                    continue
+                turns, silent = await database.run(partial(_turns, due=due, now=now()))
+                skipped.extend(silent)
+                ready.extend(turns)
+                speaking.update(turn.occurrence.id for turn in turns)
+                waiting.update(occurrence.id for occurrence in due)
+            return ready.popleft()
+
+    async def speaker(_: int) -> None:
+        nonlocal busy
+        while (turn := await next_turn()) is not None:
+            busy += 1
+            try:
+                result = await speak(database, imitate, turn, now, lateness)
+            finally:
+                busy -= 1
+                speaking.discard(turn.occurrence.id)
+                ended.set()
             if isinstance(result, Unsaid):
                 failed.append(result)
             elif result is not None:
                 queued.append(result)
-    return FireReport(tuple(queued), tuple(missed), tuple(failed))
+                on_queued()
+
+    try:
+        await together(speaker, range(MOST_AT_ONCE), MOST_AT_ONCE)
+    finally:
+        speaking.difference_update(turn.occurrence.id for turn in ready)
+    return FireReport(tuple(queued), (), tuple(failed), tuple(skipped))
 
 
-# --- What is due becomes occurrences ----------------------------------------------------------------------------------
+def _turns(db: Db, due: Sequence[Occurrence], now: int) -> tuple[list[Turn], list[Unsaid]]:
+    """Who may speak now, and who is muted; for the end of its quiet hours an occurrence waits."""
+    turns, silent = [], []
+    for occurrence in due:
+        schedule = schedules.get(db, occurrence.schedule_id)
+        persona = None if schedule is None else personas.get(db, schedule.persona_id)
+        if schedule is None or persona is None or clock.quiet_at(clock.times_of(schedule), now):
+            continue
+        until = mutes.until(db, schedule.platform, schedule.account, persona.slug, now)
+        if until is None:
+            turns.append(Turn(occurrence, schedule, persona))
+            continue
+        reason = MUTED.format(until=moment(until, schedule.zone))
+        if occurrences.settle(db, occurrence.id, OccurrenceState.SKIPPED, reason):
+            silent.append(unsaid(occurrence, reason))
+    return turns, silent
 
 
-def miss_late(db: Db, now: int, max_late_ms: int) -> list[Unsaid]:
-    """Gives up what an earlier firing left due and what is too late by now."""
-    late = occurrences.miss_late(db, LATE, due_before=now - max_late_ms)
-    return [_unsaid(occurrence, LATE) for occurrence in late]
+def seed_of(schedule_id: int, wall_key: str, text: int = 0) -> int:
+    """31 bits that are the same whenever this occurrence is generated; others for each further text."""
+    key = f"{schedule_id}:{wall_key}" + (f":{text}" if text else "")
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") >> 1
 
 
-def occur(db: Db, now: int, max_late_ms: int) -> list[list[Unsaid]]:
-    """Records the due moments of up to 100 schedules and moves these on; what each of them has missed."""
-    return [_occur(db, schedule, now, max_late_ms) for schedule in schedules.due(db, now)]
-
-
-def _occur(db: Db, schedule: Schedule, now: int, max_late_ms: int) -> list[Unsaid]:
-    """However long nothing happened, only the last due moment is made up for; the others are missed."""
-    missed: list[Unsaid] = []
-    last = clock.latest_due(schedule.rule, schedule.zone, schedule.anchor, schedule.next_due or now, now)
-    if last is not None:
-        due_at, wall_key = last
-        missed += _miss_earlier(db, schedule, due_at, now, max_late_ms)
-        if now - due_at > max_late_ms:
-            missed += _miss(db, schedule, due_at, wall_key, LATE)
-        elif (added := occurrences.add(db, schedule.id, wall_key, due_at, OccurrenceState.DUE)) is not None:
-            missed += [_unsaid(other, OVERTAKEN) for other in occurrences.overtake(db, added, OVERTAKEN)]
-    following = clock.next_due(schedule.rule, schedule.zone, schedule.anchor, now)
-    schedules.advance(db, schedule.id, None if following is None else following[0])
-    return missed
-
-
-def _miss_earlier(db: Db, schedule: Schedule, last_at: int, now: int, max_late_ms: int) -> list[Unsaid]:
-    """Records what was due before the last due moment; of very many the first hundred, the last of which says so."""
-    moments = clock.dues(schedule.rule, schedule.zone, schedule.anchor, (schedule.next_due or now) - 1)
-    earlier = list(itertools.islice(itertools.takewhile(lambda due: due[0] < last_at, moments), MOST_MISSED + 1))
-    missed: list[Unsaid] = []
-    for number, (due_at, wall_key) in enumerate(earlier[:MOST_MISSED], start=1):
-        reason = LATE if now - due_at > max_late_ms else OVERTAKEN
-        if number == MOST_MISSED < len(earlier):
-            reason += f"; so it was with every later one until {clock.utc(last_at):%Y-%m-%d %H:%M:%S} UTC"
-        missed += _miss(db, schedule, due_at, wall_key, reason)
-    return missed
-
-
-def _miss(db: Db, schedule: Schedule, due_at: int, wall_key: str, reason: str) -> list[Unsaid]:
-    added = occurrences.add(db, schedule.id, wall_key, due_at, OccurrenceState.MISSED, reason)
-    return [] if added is None else [_unsaid(added, reason)]
-
-
-def _unsaid(occurrence: Occurrence, reason: str) -> Unsaid:
-    return Unsaid(occurrence.schedule_id, occurrence.wall_key, occurrence.due_at, reason)
-
-
-# --- Occurrences become texts, and these posts ------------------------------------------------------------------------
-
-
-def seed_of(schedule_id: int, wall_key: str) -> int:
-    """31 bits that are the same whenever this occurrence is generated."""
-    return int.from_bytes(hashlib.sha256(f"{schedule_id}:{wall_key}".encode()).digest()[:4], "big") >> 1
-
-
-async def speak_all(
-    database: Database, imitate: Imitate, due: Sequence[Occurrence], now: int, max_late_ms: int
-) -> list[str | Unsaid | None]:
-    """What `speak` says of each, in the same order, several at once; if the store fails, the others are given up."""
-
-    async def one(occurrence: Occurrence) -> str | Unsaid | None:
-        return await speak(database, imitate, occurrence, now, max_late_ms)
-
-    return await together(one, due, MOST_AT_ONCE)
-
-
-async def speak(
-    database: Database, imitate: Imitate, occurrence: Occurrence, now: int, max_late_ms: int
-) -> str | Unsaid | None:
+async def speak(database: Database, imitate: Imitate, turn: Turn, now: Now, lateness: Lateness) -> str | Unsaid | None:
     """Generates and queues one occurrence: the id of its post, or why there is none; None if it was removed or waits.
 
     Stopped before the text is queued, it stays due: nothing was said yet, so it may be generated again.
     """
-    found = await database.run(lambda db: _wish(db, occurrence))
-    if found is None:
-        return None
-    schedule, persona = found
+    wall_key = turn.occurrence.wall_key
     try:
-        spoken = await imitate(persona, schedule.prompt, seed_of(schedule.id, occurrence.wall_key))
+        for text in range(MOST_TEXTS):
+            seed = seed_of(turn.schedule.id, wall_key, text)
+            spoken = await imitate(turn.persona, turn.schedule, seed)
+            cause = {**spoken.cause, "seed": seed, "repeats": text}
+            try:
+                queue = partial(_queue, turn=turn, spoken=spoken, cause=cause, now=now(), lateness=lateness)
+                return await database.run(queue)
+            except SaidAlready:
+                continue
+        reason = SAID_ALREADY
     except MockingbirdError as error:
         if error.passing:  # it stays due: the next firing tries again, until it is too late
-            log.warning("schedule:%s:%s waits: %s", schedule.id, occurrence.wall_key, error)
+            log.warning("%s waits: %s", turn.key, error)
             return None
         reason = str(error)
     except Exception as error:
-        facts = {"kind": type(error).__name__, "schedule": schedule.id, "wall_key": occurrence.wall_key}
+        facts = {"kind": type(error).__name__, "schedule": turn.schedule.id, "wall_key": wall_key}
         reason = UNEXPECTED.format(**facts)
         log.exception("schedule:%(schedule)s:%(wall_key)s could not be generated: %(kind)s", facts)
-    else:
-        return await database.run(lambda db: _queue(db, occurrence, schedule, persona, spoken, now, max_late_ms))
-    settled = await database.run(lambda db: occurrences.settle(db, occurrence.id, OccurrenceState.FAILED, reason))
-    return _unsaid(occurrence, reason) if settled else None
+    return await database.run(lambda db: _fail(db, turn, reason, now()))
 
 
-def _wish(db: Db, occurrence: Occurrence) -> tuple[Schedule, Persona] | None:
-    schedule = schedules.get(db, occurrence.schedule_id)
-    persona = None if schedule is None else personas.get(db, schedule.persona_id)
-    return None if schedule is None or persona is None else (schedule, persona)
+def _fail(db: Db, turn: Turn, reason: str, now: int) -> Unsaid | None:
+    if not occurrences.settle(db, turn.occurrence.id, OccurrenceState.FAILED, reason):
+        return None
+    failed = unsaid(turn.occurrence, reason)
+    tell(db, turn.schedule, [failed], now)
+    return failed
 
 
-def _queue(
-    db: Db,
-    occurrence: Occurrence,
-    schedule: Schedule,
-    persona: Persona,
-    spoken: Spoken,
-    now: int,
-    max_late_ms: int,
-) -> str | None:
+def _queue(db: Db, turn: Turn, spoken: Spoken, cause: Mapping[str, Any], now: int, lateness: Lateness) -> str | None:
     """The text and the end of its occurrence are written together or not at all; if the schedule was paused while the
-    text was made, it stays due and waits."""
-    current = schedules.get(db, schedule.id)
-    if current is None or current.paused:
+    text was made, or its quiet hours began, it stays due and waits. Raises SaidAlready."""
+    schedule, occurrence = schedules.get(db, turn.schedule.id), turn.occurrence
+    if schedule is None or schedule.paused or clock.quiet_at(clock.times_of(schedule), now):
         return None
     if not occurrences.settle(db, occurrence.id, OccurrenceState.QUEUED):
         return None
-    wall_key = occurrence.wall_key
-    cause = {
-        **spoken.cause,
-        "schedule": schedule.id,
-        "wall_key": wall_key,
-        "persona": persona.slug,
-        "prompt": schedule.prompt,
-        "seed": seed_of(schedule.id, wall_key),
-    }
+    draft = needs_approval(db, schedule)
     post = outbox.add(
         db,
         schedule.platform,
         schedule.account,
-        f"schedule:{schedule.id}:{wall_key}",
-        cause,
+        turn.key,
+        {
+            **cause,
+            "schedule": schedule.id,
+            "rule": schedule.rule,
+            "wall_key": occurrence.wall_key,
+            "due_at": occurrence.due_at,
+            "persona": turn.persona.slug,
+            "prompt": schedule.prompt,
+        },
         spoken.text,
         due_at=occurrence.due_at,
-        expires_at=occurrence.due_at + max_late_ms,
+        expires_at=occurrence.due_at + lateness.approval_ms if draft else _expires(schedule, occurrence, lateness),
         now=now,
+        draft=draft,
+        persona_id=turn.persona.id,
+        alternatives=spoken.alternatives if draft else (),
     )
     return post.id
+
+
+def needs_approval(db: Db, schedule: Schedule) -> bool:
+    """Whether somebody must look at its next post first."""
+    if schedule.approval.startswith("first-"):
+        return schedules.approved(db, schedule) < int(schedule.approval.removeprefix("first-"))
+    return schedule.approval == "always"
+
+
+def _expires(schedule: Schedule, occurrence: Occurrence, lateness: Lateness) -> int:
+    """When it is too late to say it; at the beginning of quiet hours if it would be by their end."""
+    latest = occurrence.due_at + latest_ms(schedule, lateness.max_late_ms)
+    times = clock.times_of(schedule)
+    begin = clock.quiet_turns(times, occurrence.due_at)
+    if begin is None or begin >= latest:
+        return latest
+    end = clock.quiet_turns(times, begin)
+    return begin if end is not None and end >= latest else latest

@@ -1,44 +1,120 @@
-"""Schedule: what people wish to be said regularly, and by whom."""
+"""Schedule: what people wish to be said regularly, by whom, and on which conditions."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
 from bot import clock
-from bot.domain import Persona, Schedule
+from bot.domain import Occurrence, Persona, PostState, Schedule
 from bot.errors import BadSchedule, PromptRefused, UnknownSchedule
 from bot.moderation import Moderator
-from bot.store import outbox, personas, schedules
+from bot.store import occurrences, outbox, personas, schedules
 from bot.store.database import Database, Db
 
-LONGEST_WAIT_MS = 2 * 366 * 86_400_000
+LONGEST_LATE_S = 366 * 86_400
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a schedule is made of; `rule` as `clock.rule_from` and `quiet` as `clock.window_from` write them."""
+
+    persona: str
+    rule: str
+    zone: str = "UTC"
+    prompt: str = ""
+    platform: str = "local"
+    account: str = "feed"
+    quiet: str = ""
+    jitter_s: int = 0
+    max_late_s: int | None = None
+    chance: float = 1.0
+    approval: str = "off"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A due moment to come, and whether chance will let it speak."""
+
+    due_at: int
+    wall_key: str
+    speaks: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A schedule with what is to come and what became of what was, the newest first, each with its post if it has
+    one: the id and the state."""
+
+    schedule: Schedule
+    persona: Persona
+    coming: list[Moment]
+    past: list[tuple[Occurrence, tuple[str, PostState] | None]]
 
 
 async def add(
-    database: Database,
-    moderator: Moderator,
-    persona_slug: str,
-    rule: str,
-    zone: str,
-    prompt: str,
-    now: int,
-    platform: str = "local",
-    account: str = "feed",
-) -> tuple[Schedule, list[int]]:
-    """Makes a schedule out of a rule as `clock.rule_from` writes it; returns it with the next five due instants.
+    database: Database, moderator: Moderator, plan: Plan, seed: int, now: int
+) -> tuple[Schedule, list[Moment]]:
+    """Makes a schedule; returns it with its next five due moments. Jitter, chance and random times follow from `seed`.
 
-    Raises UnknownPersona, NoCheckpoint, BadSchedule and PromptRefused.
+    Raises UnknownPersona, NoCheckpoint, BadSchedule and PromptRefused, and has stored nothing then.
     """
-    if not (verdict := moderator.judge_prompt(prompt)).accepted:
-        raise PromptRefused(reasons=", ".join(verdict.reasons))
-    clock.zone_of(zone)
-    times = clock.upcoming(rule, zone, anchor=now, after=now)
-    if not times or times[0] > now + LONGEST_WAIT_MS:
-        raise BadSchedule(reason="This would not be due once in two years.")
+    coming = _coming(moderator, plan, seed, now, 5)
 
     def transaction(db: Db) -> Schedule:
-        persona = personas.speaking(db, persona_slug)
-        return schedules.add(db, persona.id, platform, account, rule, zone, prompt, now, times[0])
+        persona = personas.speaking(db, plan.persona)
+        return schedules.add(
+            db,
+            persona.id,
+            plan.platform,
+            plan.account,
+            plan.rule,
+            plan.zone,
+            plan.prompt,
+            now,
+            coming[0].due_at,
+            quiet=plan.quiet,
+            jitter_s=plan.jitter_s,
+            max_late_s=plan.max_late_s,
+            chance=plan.chance,
+            approval=plan.approval,
+            seed=seed,
+        )
 
-    return await database.run(transaction), times
+    return await database.run(transaction), coming
+
+
+async def preview(
+    database: Database, moderator: Moderator, plan: Plan, seed: int, now: int, n: int = 5
+) -> list[Moment]:
+    """The next due moments of the schedule that `add` would make, and the same errors; stores nothing."""
+    coming = _coming(moderator, plan, seed, now, n)
+    await database.run(lambda db: personas.speaking(db, plan.persona))
+    return coming
+
+
+def _coming(moderator: Moderator, plan: Plan, seed: int, now: int, n: int) -> list[Moment]:
+    """The next due moments of a plan in which nothing is wrong."""
+    if not (verdict := moderator.judge_prompt(plan.prompt)).accepted:
+        raise PromptRefused(reasons=", ".join(verdict.reasons))
+    if not 0 < plan.chance <= 1:
+        raise BadSchedule(reason=f"{plan.chance:g} is not a chance: write a number above 0, at most 1.")
+    if not re.fullmatch(r"always|off|first-[1-9][0-9]{0,5}", plan.approval):
+        raise BadSchedule(reason=f'"{plan.approval}" is not a kind of approval: write always, first-20 or off.')
+    if plan.max_late_s is not None and not 1 <= plan.max_late_s <= LONGEST_LATE_S:
+        raise BadSchedule(reason=f"{plan.max_late_s} s late is not between a second and a year.")
+    times = clock.Times(plan.rule, plan.zone, now, seed, plan.quiet, plan.jitter_s)
+    clock.check(times, now)
+    return _moments(times, plan.chance, now, n)
+
+
+def _moments(times: clock.Times, chance: float, now: int, n: int) -> list[Moment]:
+    return [Moment(at, key, clock.speaks(times.seed, chance, key)) for at, key in clock.upcoming(times, now, n)]
+
+
+def coming(schedule: Schedule, now: int, n: int = 5) -> list[Moment]:
+    """The next due moments of a schedule as if it were not paused."""
+    return _moments(clock.times_of(schedule), schedule.chance, now, n)
 
 
 def cause_of(schedule_id: int) -> str:
@@ -52,6 +128,18 @@ async def listing(database: Database) -> list[tuple[Schedule, Persona]]:
     def transaction(db: Db) -> list[tuple[Schedule, Persona]]:
         by_id = {persona.id: persona for persona in personas.every(db)}
         return [(schedule, by_id[schedule.persona_id]) for schedule in schedules.every(db)]
+
+    return await database.run(transaction)
+
+
+async def show(database: Database, schedule_id: int, now: int, n: int = 5, last: int = 10) -> Shown:
+    """A schedule, its next `n` due moments and its `last` occurrences; raises UnknownSchedule."""
+
+    def transaction(db: Db) -> Shown:
+        schedule = _get(db, schedule_id)
+        persona = personas.get(db, schedule.persona_id)
+        assert persona is not None
+        return Shown(schedule, persona, coming(schedule, now, n), occurrences.latest(db, schedule_id, last))
 
     return await database.run(transaction)
 
@@ -76,16 +164,21 @@ async def pause(database: Database, schedule_id: int, now: int) -> None:
     await database.run(transaction)
 
 
-async def resume(database: Database, schedule_id: int, now: int) -> list[int]:
-    """Goes on with a paused schedule from now on; returns the next five due instants."""
+async def resume(database: Database, schedule_id: int, now: int) -> list[Moment]:
+    """Goes on with a paused schedule from now on; returns the next five due moments."""
 
-    def transaction(db: Db) -> list[int]:
-        schedule = schedules.get(db, schedule_id)
-        if schedule is None:
-            raise UnknownSchedule(schedule=schedule_id)
-        times = clock.upcoming(schedule.rule, schedule.zone, schedule.anchor, after=now)
+    def transaction(db: Db) -> list[Moment]:
+        schedule = _get(db, schedule_id)
+        moments = coming(schedule, now)
         if schedule.paused:
-            schedules.resume(db, schedule_id, times[0] if times else None)
-        return times
+            schedules.resume(db, schedule_id, moments[0].due_at if moments else None)
+        return moments
 
     return await database.run(transaction)
+
+
+def _get(db: Db, schedule_id: int) -> Schedule:
+    schedule = schedules.get(db, schedule_id)
+    if schedule is None:
+        raise UnknownSchedule(schedule=schedule_id)
+    return schedule

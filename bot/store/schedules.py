@@ -20,12 +20,34 @@ def add(
     prompt: str,
     now: int,
     next_due: int,
+    quiet: str = "",
+    jitter_s: int = 0,
+    max_late_s: int | None = None,
+    chance: float = 1.0,
+    approval: str = "off",
+    seed: int = 0,
 ) -> Schedule:
     """Adds a schedule; an interval counts from `now`."""
+    values = {
+        "persona_id": persona_id,
+        "platform": platform,
+        "account": account,
+        "rule": rule,
+        "zone": zone,
+        "prompt": prompt,
+        "anchor": now,
+        "next_due": next_due,
+        "created_at": now,
+        "quiet": quiet,
+        "jitter_s": jitter_s,
+        "max_late_s": max_late_s,
+        "chance": chance,
+        "approval": approval,
+        "seed": seed,
+    }
     rows = db.query(
-        """INSERT INTO schedules (persona_id, platform, account, rule, zone, prompt, anchor, next_due, created_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *""",
-        [persona_id, platform, account, rule, zone, prompt, now, next_due, now],
+        f"INSERT INTO schedules ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)}) RETURNING *",
+        values,
     )
     return _schedule(next(iter(rows)))
 
@@ -71,6 +93,15 @@ def earliest(db: sqlite_utils.Database) -> int | None:
     """The instant at which the next schedule is due, if any is."""
     instant = db.execute("SELECT min(next_due) FROM schedules WHERE NOT paused").fetchone()[0]
     return None if instant is None else int(instant)
+
+
+def approved(db: sqlite_utils.Database, schedule: Schedule) -> int:
+    """How many of its posts somebody has approved."""
+    first = f"schedule:{schedule.id}:"
+    query = """SELECT count(*) FROM outbox WHERE platform = ? AND account = ? AND cause_key >= ? AND cause_key < ?
+               AND approved_at IS NOT NULL"""
+    after = first[:-1] + chr(ord(":") + 1)
+    return int(db.execute(query, [schedule.platform, schedule.account, first, after]).fetchone()[0])
 
 
 def _change(db: sqlite_utils.Database, schedule_id: int, assignments: str, values: list[object]) -> None:

@@ -13,8 +13,9 @@ from bot import clock
 from bot.config import ModerationSettings
 from bot.domain import OccurrenceState, Persona, Post, PostState, Schedule
 from bot.errors import NothingAcceptable, PoolFull
-from bot.flows import fire, schedule
-from bot.flows.fire import FireReport, Spoken, fire_due
+from bot.flows import fire, occur, schedule
+from bot.flows.fire import FireReport, Spoken, fire_due, seed_of
+from bot.flows.schedule import Plan
 from bot.moderation import Moderator
 from bot.store import outbox, personas, runs, schedules, timelines
 from bot.store.database import Database
@@ -22,6 +23,7 @@ from bot.store.database import Database
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 MAX_LATE = 2 * HOUR
 PERSONAS = 3
+LATENESS = fire.Lateness(MAX_LATE)
 MODERATOR = Moderator.of(ModerationSettings())
 
 
@@ -54,16 +56,17 @@ class Voice:
         self.asked: list[tuple[str, str, int]] = []
         self.error = error
 
-    async def __call__(self, persona: Persona, prompt: str, seed: int) -> Spoken:
-        self.asked.append((persona.slug, prompt, seed))
+    async def __call__(self, persona: Persona, wish: Schedule, seed: int) -> Spoken:
+        self.asked.append((persona.slug, wish.prompt, seed))
         if self.error is not None:
             raise self.error
-        return Spoken(f"{prompt} said {persona.slug} ({seed})", {"checkpoint": "run 1"})
+        return Spoken(f"{wish.prompt} said {persona.slug} ({seed})", {"checkpoint": "run 1"})
 
 
 async def add(database: Database, every: str | None = "1h", cron: str | None = None, zone: str = "UTC", n: int = 0,
               now: int = NOW) -> Schedule:  # fmt: skip
-    made, _ = await schedule.add(database, MODERATOR, f"jo{n}", clock.rule_from(every, cron), zone, "so", now)
+    plan = Plan(f"jo{n}", clock.rule_from(every, cron), zone, "so")
+    made, _ = await schedule.add(database, MODERATOR, plan, 7, now)
     return made
 
 
@@ -74,7 +77,12 @@ async def ended(database: Database, of: Schedule) -> list[tuple[str, str | None]
 
 
 async def posts(database: Database) -> list[Post]:
-    return await database.run(lambda db: outbox.every(db, 10_000))
+    return [post for post in await database.run(lambda db: outbox.every(db, 10_000)) if post.kind == "post"]
+
+
+async def notices(database: Database) -> list[str]:
+    """What the owner was told, the newest first."""
+    return [post.text for post in await database.run(lambda db: outbox.every(db, 10_000)) if post.kind == "notice"]
 
 
 def keys(report: FireReport) -> list[str]:
@@ -94,7 +102,7 @@ async def test_what_is_due_is_said_in_the_outbox_with_its_cause(database: Databa
     report = await fire_due(database, voice, NOW + HOUR + 5, MAX_LATE)
     (post,) = await posts(database)
     assert report == FireReport(queued=(post.id,))
-    seed = fire.seed_of(made.id, "2026-06-01T13:00:00.000Z")
+    seed = seed_of(made.id, "2026-06-01T13:00:00.000Z")
     assert voice.asked == [("jo0", "so", seed)]
     assert post.cause_key == f"schedule:{made.id}:2026-06-01T13:00:00.000Z"
     assert (post.platform, post.account, post.state) == ("local", "feed", PostState.QUEUED)
@@ -127,7 +135,7 @@ async def test_after_three_hours_of_silence_only_the_last_is_made_up_for(databas
     report = await fire_due(database, Voice(), NOW + 3 * HOUR + MINUTE, MAX_LATE)
     assert len(report.queued) == 1
     assert len(report.missed) == 11
-    assert {unsaid.reason for unsaid in report.missed} == {fire.LATE, fire.OVERTAKEN}
+    assert {unsaid.reason for unsaid in report.missed} == {occur.LATE, occur.OVERTAKEN}
     assert (await posts(database))[0].cause["wall_key"] == "2026-06-01T15:00"
     states = [state for state, _ in await ended(database, made)]
     assert states == [OccurrenceState.QUEUED] + [OccurrenceState.MISSED] * 11
@@ -138,8 +146,8 @@ async def test_what_is_too_late_is_missed_and_said_so(database: Database) -> Non
     voice = Voice()
     report = await fire_due(database, voice, ms("2026-06-02T11:00") + 1, MAX_LATE)
     assert voice.asked == []
-    assert [(unsaid.wall_key, unsaid.reason) for unsaid in report.missed] == [("2026-06-02T09:00", fire.LATE)]
-    assert (await ended(database, made))[0][1] == fire.LATE
+    assert [(unsaid.wall_key, unsaid.reason) for unsaid in report.missed] == [("2026-06-02T09:00", occur.LATE)]
+    assert (await ended(database, made))[0][1] == occur.LATE
     following = await database.run(lambda db: schedules.earliest(db))
     assert following == ms("2026-06-03T09:00")
 
@@ -148,7 +156,7 @@ async def test_a_year_of_silence_is_reported_in_bounded_space(database: Database
     made = await add(database, "1s")
     report = await fire_due(database, Voice(), NOW + 365 * DAY, MAX_LATE)
     assert len(report.queued) == 1
-    assert len(report.missed) == fire.MOST_MISSED == len(await ended(database, made)) - 1
+    assert len(report.missed) == occur.MOST_MISSED == len(await ended(database, made)) - 1
     assert "every later one until 2027-06-01 12:00:00 UTC" in report.missed[-1].reason
 
 
@@ -179,9 +187,9 @@ async def test_a_skipped_time_is_said_late(database: Database) -> None:
 async def test_a_voice_that_finds_no_words_fails_its_occurrence_only(database: Database) -> None:
     made, other = await add(database, n=0), await add(database, n=1)
 
-    async def imitate(persona: Persona, prompt: str, seed: int) -> Spoken:
+    async def imitate(persona: Persona, wish: Schedule, seed: int) -> Spoken:
         return await Voice(NothingAcceptable(persona="jo0", reasons="empty") if persona.slug == "jo0" else None)(
-            persona, prompt, seed
+            persona, wish, seed
         )
 
     report = await fire_due(database, imitate, NOW + HOUR, MAX_LATE)
@@ -221,8 +229,8 @@ class Endless(Voice):
         super().__init__()
         self.began = asyncio.Event()
 
-    async def __call__(self, persona: Persona, prompt: str, seed: int) -> Spoken:
-        await super().__call__(persona, prompt, seed)
+    async def __call__(self, persona: Persona, wish: Schedule, seed: int) -> Spoken:
+        await super().__call__(persona, wish, seed)
         self.began.set()
         return await asyncio.Future[Spoken]()
 
@@ -264,7 +272,7 @@ async def test_what_an_interruption_left_due_is_overtaken_by_the_next(database: 
 async def test_a_schedule_removed_while_it_generates_says_nothing(database: Database) -> None:
     made = await add(database)
 
-    async def imitate(persona: Persona, prompt: str, seed: int) -> Spoken:
+    async def imitate(persona: Persona, wish: Schedule, seed: int) -> Spoken:
         await schedule.remove(database, made.id, NOW)
         return Spoken("too late", {})
 
@@ -277,14 +285,14 @@ async def test_a_paused_schedule_says_nothing_and_makes_nothing_up(database: Dat
     await schedule.pause(database, made.id, NOW)
     assert await fire_due(database, Voice(), NOW + 5 * HOUR, MAX_LATE) == FireReport()
     times = await schedule.resume(database, made.id, NOW + 5 * HOUR)
-    assert times[0] == NOW + 6 * HOUR
+    assert times[0].due_at == NOW + 6 * HOUR
     assert len((await fire_due(database, Voice(), NOW + 6 * HOUR, MAX_LATE)).queued) == 1
 
 
 async def test_one_that_is_paused_while_it_generates_says_nothing(database: Database) -> None:
     made = await add(database)
 
-    async def imitate(persona: Persona, prompt: str, seed: int) -> Spoken:
+    async def imitate(persona: Persona, wish: Schedule, seed: int) -> Spoken:
         await schedule.pause(database, made.id, NOW)
         return Spoken("too late", {})
 
@@ -302,7 +310,7 @@ async def test_what_is_due_is_generated_together_sixteen_at_a_time(database: Dat
     running = most = 0
     full = asyncio.Event()
 
-    async def imitate(persona: Persona, prompt: str, seed: int) -> Spoken:
+    async def imitate(persona: Persona, wish: Schedule, seed: int) -> Spoken:
         nonlocal running, most
         running += 1
         most = max(most, running)
@@ -316,7 +324,46 @@ async def test_what_is_due_is_generated_together_sixteen_at_a_time(database: Dat
     report = await fire_due(database, imitate, NOW + HOUR, MAX_LATE)
     assert (most, report.failed) == (16, ())
     accounts = {post.id: post.account for post in await posts(database)}
-    assert [accounts[queued] for queued in report.queued] == [f"feed{number}" for number in range(20)]
+    assert sorted(accounts[queued] for queued in report.queued) == sorted(f"feed{number}" for number in range(20))
+
+
+async def test_what_is_due_is_recorded_bit_by_bit_when_it_is_much(database: Database) -> None:
+    await database.run(lambda db: many(db, 60))
+    rounds = 0
+    while (await database.run(schedules.earliest) or 0) <= NOW + HOUR:
+        await fire.occur_due(database, NOW + HOUR, MAX_LATE, longest_s=0.0)
+        rounds += 1
+        recorded = await database.run(lambda db: db.execute("SELECT count(*) FROM occurrences").fetchone()[0])
+        assert recorded == min(60, rounds * occur.MOST_TOGETHER)
+    assert rounds == 3
+
+
+async def test_a_slow_voice_holds_up_neither_what_is_due_next_nor_itself(database: Database) -> None:
+    slow, other = await add(database, "1h", n=0), await add(database, None, "30 13 * * *", n=1)
+    released, asked = asyncio.Event(), asyncio.Event()
+    now = NOW + HOUR
+
+    async def imitate(persona: Persona, wish: Schedule, seed: int) -> Spoken:
+        if persona.slug == "jo0":
+            asked.set()
+            await released.wait()
+        return Spoken(f"{persona.slug} {seed}", {})
+
+    speaking: set[int] = set()
+    queued = asyncio.Event()
+    await fire.occur_due(database, now, MAX_LATE, speaking)
+    firing = asyncio.create_task(fire.speak_due(database, imitate, lambda: now, LATENESS, speaking, queued.set))
+    await asyncio.wait_for(asked.wait(), 5)
+    now = NOW + HOUR + HOUR // 2
+    await fire.occur_due(database, now, MAX_LATE, speaking)
+    await asyncio.wait_for(queued.wait(), 5)
+    assert [post.cause["schedule"] for post in await posts(database)] == [other.id]
+    now = NOW + 2 * HOUR  # its own next one comes before the first is done, which is nevertheless said
+    assert (await fire.occur_due(database, now, MAX_LATE, speaking)).missed == ()
+    released.set()
+    assert len((await firing).queued) == 3
+    assert speaking == set()
+    assert [state for state, _ in await ended(database, slow)] == [OccurrenceState.QUEUED] * 2
 
 
 async def test_a_store_that_fails_stops_the_firing_with_its_own_error(database: Database) -> None:

@@ -48,7 +48,7 @@ def test_a_paused_schedule_is_not_due(db: sqlite_utils.Database) -> None:
     occurrences.add(db, made.id, "k", 100, OccurrenceState.DUE)
     schedules.pause(db, made.id)
     assert (schedules.due(db, 1000), occurrences.due(db), schedules.earliest(db)) == ([], [], None)
-    assert occurrences.miss_late(db, "late", due_before=500) == []
+    assert occurrences.miss_late(db, "late", now=500, max_late_ms=0) == []
     schedules.resume(db, made.id, 1100)
     assert schedules.earliest(db) == 1100
     assert len(occurrences.due(db)) == 1
@@ -77,3 +77,35 @@ def test_an_unknown_schedule_is_said(db: sqlite_utils.Database) -> None:
     for change in (schedules.pause, schedules.remove):
         with pytest.raises(UnknownSchedule, match="no schedule 9"):
             change(db, 9)
+
+
+def test_every_persona_has_its_turn_the_longest_overdue_first(db: sqlite_utils.Database) -> None:
+    timelines.hold(db, "al", None, [], now=1)
+    personas.create(db, ["al"], now=1)
+    many = [add(db) for _ in range(3)]
+    other = schedules.add(db, 2, "local", "feed", "every 60s", "UTC", "", now=40, next_due=100)
+    for number, made in enumerate([*many, other]):
+        occurrences.add(db, made.id, "k", 100 + number, OccurrenceState.DUE)
+    due = occurrences.due(db)
+    assert [found.schedule_id for found in due] == [many[0].id, other.id, many[1].id, many[2].id]
+    assert occurrences.due(db, without={due[0].id, due[2].id}) == [due[3], due[1]]
+
+
+def test_what_is_being_spoken_is_not_overtaken(db: sqlite_utils.Database) -> None:
+    made = add(db)
+    spoken, waiting, last = (occurrences.add(db, made.id, key, at, OccurrenceState.DUE) for at, key in enumerate("abc"))
+    assert spoken is not None
+    assert waiting is not None
+    assert last is not None
+    assert [found.id for found in occurrences.overtake(db, last, "late", {spoken.id})] == [waiting.id]
+    assert occurrences.due(db) == [spoken, last]
+
+
+def test_lateness_is_that_of_the_schedule_or_else_the_usual(db: sqlite_utils.Database) -> None:
+    for limit in (None, 1, 100):
+        made = schedules.add(db, 1, "local", "feed", "every 60s", "UTC", "", now=40, next_due=100, max_late_s=limit)
+        occurrences.add(db, made.id, "k", 1_000, OccurrenceState.DUE)
+    missed = occurrences.miss_late(db, "late", now=12_000, max_late_ms=11_000)
+    assert [found.schedule_id for found in missed] == [2]
+    assert occurrences.miss_late(db, "late", now=12_001, max_late_ms=11_000, schedule_id=3) == []
+    assert [found.schedule_id for found in occurrences.miss_late(db, "late", now=12_001, max_late_ms=11_000)] == [1]
