@@ -7,7 +7,7 @@ import contextlib
 import errno
 import random
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,11 @@ from training.timeline import BadHandle, Counts, Tweet, check_handle
 SPARE_BYTES = 64 * 2**20  # left free on the disk beside what a run needs
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # a full disk, a full quota, a file that may not grow
 Warn = Callable[[str], None]  # is told what a person should know before the training begins
+# What a training measures that people are told.
+MEASURED = (
+    *("train_seconds", "tokens_per_second", "heldout_loss", "base_heldout_loss", "heldout_perplexity"),
+    *("heldout_bits_per_byte", "base_heldout_bits_per_byte", "checkpoint_bytes"),
+)
 FEWEST_TEXTS = 10  # different ones; of fewer there is nothing to learn
 
 
@@ -54,30 +59,54 @@ class Trained:
 async def request(
     database: Database, handles: Sequence[str], recipe: str, weights: Sequence[float] | None, seed: int | None, now: int
 ) -> Job:
+    """Does `queue` in a transaction of its own."""
+    job, _ = await database.run(lambda db: queue(db, handles, recipe, weights, seed, now))
+    return job
+
+
+def queue(
+    db: Db, handles: Sequence[str], recipe: str, weights: Sequence[float] | None, seed: int | None, now: int
+) -> tuple[Job, list[Job]]:
     """Queues the training of these handles as one persona. The same request again, while the job is unfinished, is the
     same job: that is how an interrupted training goes on. Another request takes its place, or the older one would
-    replace the newer voice later. Raises InvalidHandle, UnknownHandle and BadWeights."""
-
+    replace the newer voice later: those are returned too. Raises InvalidHandle, UnknownHandle and BadWeights."""
     try:
         takes_weights = recipe_named(recipe).takes_weights
     except KeyError:  # the command line knows the names: what is left is a wish for all weights
         raise AdaptersOnly(recipe=recipe.removesuffix(FULL)) from None
 
-    def transaction(db: Db) -> Job:
-        shares = handle_weights(handles, weights)
-        if len(set(shares.values())) > 1 and not takes_weights:
-            raise BadWeights(reason=f"The recipe {recipe} gives every handle the same share")
-        persona = personas.create(db, handles, now)
-        # In the persona's own order of handles, whatever order they were asked for in.
-        ordered = [shares[handle.lower()] for handle in persona.handles]
-        job = jobs.unfinished(db, persona.id, recipe, ordered, seed)
-        if job is None:
-            drawn = random.SystemRandom().randrange(2**31) if seed is None else seed
-            job = jobs.enqueue(db, persona.id, recipe, ordered, drawn, now)
-        jobs.cancel_others(db, job, now)
-        return job
+    shares = handle_weights(handles, weights)
+    if len(set(shares.values())) > 1 and not takes_weights:
+        raise BadWeights(reason=f"The recipe {recipe} gives every handle the same share")
+    persona = personas.create(db, handles, now)
+    # In the persona's own order of handles, whatever order they were asked for in.
+    ordered = [shares[handle.lower()] for handle in persona.handles]
+    job = jobs.unfinished(db, persona.id, recipe, ordered, seed)
+    if job is None:
+        drawn = random.SystemRandom().randrange(2**31) if seed is None else seed
+        job = jobs.enqueue(db, persona.id, recipe, ordered, drawn, now)
+    return job, jobs.cancel_others(db, job, now)
 
-    return await database.run(transaction)
+
+def report(db: Db, job: Job) -> dict[str, Any]:
+    """What a finished job came to, as its people are told."""
+    persona = personas.get(db, job.persona_id)
+    assert persona is not None
+    assert job.run_id is not None
+    results = runs.results(db, job.run_id) or {}
+    return {
+        "persona": persona.slug,
+        "run": job.run_id,
+        "recipe": job.recipe,
+        **{name: results.get(name) for name in MEASURED},
+        "promoted": better(results),
+    }
+
+
+def better(results: Mapping[str, Any]) -> bool:
+    """Whether a run predicts the held-out texts better than its base; a loss that was not finite is None."""
+    loss, of_base = results.get("heldout_loss"), results.get("base_heldout_loss")
+    return loss is not None and of_base is not None and loss < of_base
 
 
 def handle_weights(handles: Sequence[str], weights: Sequence[float] | None) -> dict[str, float]:
@@ -152,10 +181,8 @@ async def attempt(
     await train(folder, tell)
     results = run.results(folder)
     assert results is not None
-    loss, of_base = results["heldout_loss"], results["base_heldout_loss"]  # None where one was not finite
-    better = loss is not None and of_base is not None and loss < of_base
-    await database.run(lambda db: conclude(db, job, run_id, results, better))
-    return Trained(persona, run_id, job.recipe, dict(results), better)
+    await database.run(lambda db: conclude(db, job, run_id, results))
+    return Trained(persona, run_id, job.recipe, dict(results), better(results))
 
 
 @dataclass(frozen=True)
@@ -241,9 +268,9 @@ async def begin(database: Database, job: Job, spec: run.Spec, corpus: Corpus) ->
     return run_id
 
 
-def conclude(db: Db, job: Job, run_id: int, results: Any, better: bool) -> None:
+def conclude(db: Db, job: Job, run_id: int, results: Mapping[str, Any]) -> None:
     """The results, the end of the job and the promotion are written together."""
     runs.finish(db, run_id, dict(results), now_ms())
     jobs.finish(db, job.id, now_ms())
-    if better:
+    if better(results):
         personas.promote(db, job.persona_id, run_id)

@@ -9,10 +9,10 @@ import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bot.errors import PoolFull
 from bot.pool.child import Child
 from bot.pool.lease import Lease
 from bot.pool.protocol import GenerationFailed, Hear, ScoreWish, Wish
+from bot.pool.queue import FairQueue
 from models.wire import Cancel, Delta, Done, Failed, Generate, Ready, Score, Scored
 
 log = logging.getLogger(__name__)
@@ -33,17 +33,19 @@ class WorkerSettings:
     budget_mb: int  # memory for adapters and whole models
     max_batch: int  # requests that are with the worker at once
     max_waiting: int  # requests that may wait before further ones are refused
+    max_waiting_per_person: int  # the same of one person
     hang_seconds: float  # without a sign of life while requests are in flight
     log: Path
     cache: Path  # a folder for what takes long to make of a base's files
     start_seconds: float = 120.0  # until it must be ready; a slow disk may need long for torch
 
 
-@dataclass
+@dataclass(eq=False)
 class Waiting:
     """A request on its way, and who waits for it."""
 
     request: Generate | Score
+    person: str
     answer: asyncio.Future[Done | Scored]
     hear: Hear | None = None  # who listens while the text grows
     until: float | None = None  # when its time is over
@@ -60,7 +62,7 @@ class LocalPool:
         """`lease` is shared with whoever trains on the same machine."""
         self.settings, self.lease = settings, lease or Lease()
         self._ids = itertools.count(1)
-        self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
+        self._queue: FairQueue[Waiting] = FairQueue(settings.max_waiting, settings.max_waiting_per_person)
         self._flying: dict[int, Waiting] = {}
         self._room = asyncio.Semaphore(settings.max_batch)
         self._child: Child | None = None
@@ -71,8 +73,8 @@ class LocalPool:
         self._closed = False
 
     async def generate(self, wish: Wish) -> Done:
-        """Raises PoolFull when too many wait, GenerationFailed when the worker says so, when the wish's time is over
-        before it has a text, or when the worker died twice over it."""
+        """Raises PoolFull when too many wait, TooManyWaiting when too many of this person do, GenerationFailed when
+        the worker says so, when the wish's time is over before it has a text, or when the worker died twice over it."""
         return await self._generate(wish, None)
 
     async def stream(self, wish: Wish, hear: Hear) -> Done:
@@ -86,31 +88,30 @@ class LocalPool:
             stream=hear is not None,
             seconds=wish.seconds,
         )
-        answer = await self._answer(request, hear)
+        answer = await self._answer(request, wish.person, hear)
         assert isinstance(answer, Done)
         return answer
 
     async def score(self, wish: ScoreWish) -> Scored:
         """Raises as `generate` does."""
         checkpoint = str(wish.checkpoint) if wish.checkpoint else None
-        answer = await self._answer(Score(next(self._ids), str(wish.base), checkpoint, list(wish.items)))
+        request = Score(next(self._ids), str(wish.base), checkpoint, list(wish.items))
+        answer = await self._answer(request, wish.person)
         assert isinstance(answer, Scored)
         return answer
 
-    async def _answer(self, request: Generate | Score, hear: Hear | None = None) -> Done | Scored:
+    async def _answer(self, request: Generate | Score, person: str, hear: Hear | None = None) -> Done | Scored:
         if self._closed:
             raise GenerationFailed("worker", STOPPING)
-        if self._queue.qsize() >= self.settings.max_waiting:
-            raise PoolFull(waiting=self._queue.qsize())
+        loop = asyncio.get_running_loop()
+        waiting = Waiting(request, person, loop.create_future(), hear)
+        self._queue.put(person, waiting)
         if self._keeper is None:
             self._keeper = asyncio.create_task(self._keep_alive())
-        loop = asyncio.get_running_loop()
-        waiting = Waiting(request, loop.create_future(), hear)
         clock = None
         if isinstance(request, Generate) and request.seconds is not None:
             waiting.until = loop.time() + request.seconds
             clock = loop.call_at(waiting.until, self._give_up, waiting)
-        self._queue.put_nowait(waiting)
         self._wanted.set()
         try:
             with self.lease.taken():
@@ -128,7 +129,8 @@ class LocalPool:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait([self._keeper])
-        for waiting in [*self._flying.values(), *self._drained()]:
+        for waiting in [*self._flying.values(), *self._queue]:
+            self._drop(waiting)
             self._fail(waiting, "worker", STOPPING)
 
     @property
@@ -149,7 +151,7 @@ class LocalPool:
                 log.exception("the worker could not be kept alive")
                 self._again_or_fail(f"{type(error).__name__}: {error}")
             deaths = 0 if answered else deaths + 1
-            if not answered and self._queue.empty():
+            if not answered and not self._queue:
                 self._wanted.clear()
                 await self._wanted.wait()
 
@@ -253,10 +255,10 @@ class LocalPool:
     def _again_or_fail(self, reason: str) -> None:
         """What a dead worker left unanswered goes to the next one, once."""
         left, self._flying = list(self._flying.values()), {}
-        for waiting in left:
+        for waiting in reversed(left):
             self._room.release()
             if waiting.attempts < MOST_ATTEMPTS:
-                self._queue.put_nowait(waiting)
+                self._queue.put_back(waiting)
             else:
                 self._fail(waiting, "worker", f"it died twice over this request, the last time {reason}")
         if not self._ready:
@@ -264,15 +266,11 @@ class LocalPool:
             self._blame_start(reason)
 
     def _blame_start(self, reason: str) -> None:
-        for waiting in self._drained():
+        for waiting in list(self._queue):
             waiting.starts += 1
-            if waiting.starts < MOST_STARTS:
-                self._queue.put_nowait(waiting)
-            else:
+            if waiting.starts >= MOST_STARTS:
+                self._drop(waiting)
                 self._fail(waiting, "worker", f"it does not start: {reason}")
-
-    def _drained(self) -> list[Waiting]:
-        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
 
     async def _forget(self, waiting: Waiting) -> None:
         """Nobody waits any more: it leaves the queue, or the worker need not go on with it."""
@@ -291,9 +289,7 @@ class LocalPool:
             self._fail(waiting, "deadline", "its time was over before a worker took it")
 
     def _drop(self, waiting: Waiting) -> None:
-        for other in self._drained():
-            if other is not waiting:
-                self._queue.put_nowait(other)
+        self._queue.remove(waiting.person, waiting)
 
     @staticmethod
     def _fail(waiting: Waiting, kind: str, message: str) -> None:

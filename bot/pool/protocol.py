@@ -25,6 +25,7 @@ class Wish:
     sampling: Sampling
     message: str | None = None  # what is replied to, "" if it is not known; None: the text is no reply
     seconds: float | None = None  # from asking on, after which it is ended with what it has; None: no limit
+    person: str = ""  # who asks, for a fair order; "": the bot itself
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class ScoreWish:
     base: Path
     checkpoint: Path | None
     items: tuple[Item, ...]
+    person: str = ""
 
 
 class GenerationFailed(Exception):

@@ -59,13 +59,15 @@ def cancel(db: sqlite_utils.Database, job_id: int, now: int) -> None:
     _change(db, job_id, "state = 'cancelled', finished_at = ?", [now])
 
 
-def cancel_others(db: sqlite_utils.Database, job: Job, now: int) -> None:
-    """Cancels every other unfinished job of the persona: its latest training is the one that is to speak."""
-    db.execute(
+def cancel_others(db: sqlite_utils.Database, job: Job, now: int) -> list[Job]:
+    """Cancels every other unfinished job of the persona: its latest training is the one that is to speak. Returns
+    those."""
+    cancelled = db.query(
         """UPDATE jobs SET state = 'cancelled', finished_at = ?
-           WHERE persona_id = ? AND id != ? AND state IN ('queued', 'running')""",
+           WHERE persona_id = ? AND id != ? AND state IN ('queued', 'running') RETURNING *""",
         [now, job.persona_id, job.id],
     )
+    return [_job(row) for row in cancelled]
 
 
 def get(db: sqlite_utils.Database, job_id: int) -> Job | None:

@@ -18,6 +18,19 @@ def begin(db: sqlite_utils.Database, persona_id: int, recipe: str, seed: int, fi
     return int(begun[0])
 
 
+def results(db: sqlite_utils.Database, run_id: int) -> dict[str, Any] | None:
+    """What a run measured; None until it is finished."""
+    found = db.execute("SELECT results FROM runs WHERE id = ?", [run_id]).fetchone()
+    return None if found is None or found[0] is None else json.loads(found[0])
+
+
+def mean_seconds(db: sqlite_utils.Database, recipe: str) -> float | None:
+    """How long finished trainings by this recipe took on average; None while there are none."""
+    query = "SELECT avg(json_extract(results, '$.train_seconds')) FROM runs WHERE recipe = ?"
+    found = db.execute(query, [recipe]).fetchone()[0]
+    return None if found is None else float(found)
+
+
 def finish(db: sqlite_utils.Database, run_id: int, results: Mapping[str, Any], now: int) -> None:
     changed = db.execute(
         "UPDATE runs SET results = ?, finished_at = ? WHERE id = ?", [json.dumps(dict(results)), now, run_id]

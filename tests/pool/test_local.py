@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import PoolFull
+from bot.errors import PoolFull, TooManyWaiting
 from bot.pool.local import LocalPool, WorkerSettings
 from bot.pool.protocol import GenerationFailed, ScoreWish, Wish
 from models.sampling import Sampling
@@ -21,7 +21,8 @@ LONG = Sampling(max_tokens=120, min_tokens=120)
 
 
 def settings(log: Path, **chosen: object) -> WorkerSettings:
-    defaults = {"device": "cpu", "threads": 1, "budget_mb": 64, "max_batch": 8, "max_waiting": 100, "hang_seconds": 60}
+    waiting = {"max_waiting": 100, "max_waiting_per_person": 100}
+    defaults = {"device": "cpu", "threads": 1, "budget_mb": 64, "max_batch": 8, "hang_seconds": 60, **waiting}
     folders = {"log": log / "logs" / "worker.log", "cache": log / "cache"}
     return WorkerSettings(**{**defaults, **folders, **chosen})  # type: ignore[arg-type]
 
@@ -113,7 +114,7 @@ async def test_a_wish_whose_time_is_over_ends_with_what_it_has_or_says_so(tiny_b
         with pytest.raises(GenerationFailed, match="before a worker took it") as caught:
             await pool.generate(replace(wish, seconds=0.1))
         assert caught.value.kind == "deadline"
-        assert pool._queue.empty()
+        assert not pool._queue
         os.kill(pid, signal.SIGCONT)
         assert (await flying).text == whole.text
 
@@ -294,3 +295,60 @@ async def test_the_worker_sees_no_secret_and_no_folder_that_shadows_ours(
         seen = Path(f"/proc/{pool.worker_pid}/environ").read_bytes()  # noqa: ASYNC240
         assert b"PATH=" in seen
         assert b"canary" not in seen
+
+
+# --- The door ---------------------------------------------------------------------------------------------------------
+
+
+def resident_mib() -> float:
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+async def test_ten_thousand_at_once_are_taken_in_or_refused_and_nobody_waits_behind_one_person(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    async with opened(tmp_path, max_waiting=1_000, max_waiting_per_person=200) as pool:
+        await pool.generate(wishes(tiny_base, 1)[0])
+        loop, before = asyncio.get_running_loop(), resident_mib()
+        refused: list[str] = []
+
+        async def ask(seed: int, person: str) -> None:
+            try:
+                await pool.generate(Wish(tiny_base, None, "the gull", seed, LONG, person=person))
+            except (PoolFull, TooManyWaiting) as error:
+                refused.append(type(error).__name__)
+
+        began = loop.time()
+        people = ["loud"] * 9_000 + [f"person {number}" for number in range(1_000)]
+        tasks = [asyncio.create_task(ask(seed, person)) for seed, person in enumerate(people)]
+        await asyncio.sleep(0)
+        seconds = loop.time() - began
+        assert (len(pool._queue), refused.count("TooManyWaiting"), refused.count("PoolFull")) == (1_000, 8_800, 200)
+        assert seconds < 2.0
+
+        handed: dict[int, str] = {}
+        while len(handed) < 3 * pool.settings.max_batch:
+            await asyncio.sleep(0)
+            handed |= {waiting.request.id: waiting.person for waiting in pool._flying.values()}
+        assert list(handed.values()) == ["loud", *people[9_000 : 9_000 + len(handed) - 1]]
+        assert resident_mib() - before < 100
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert not pool._queue
+
+
+async def test_what_a_dead_worker_left_comes_before_what_waits(tiny_base: Path, tmp_path: Path) -> None:
+    async with opened(tmp_path, max_batch=2) as pool:
+        pid, flying = await stopped_with(pool, wishes(tiny_base, 2))
+        waiting = [asyncio.create_task(pool.generate(wish)) for wish in wishes(tiny_base, 4)[2:]]
+        await asyncio.sleep(0)
+        left = list(pool._flying)
+        os.kill(pid, signal.SIGKILL)
+        await worker(pool, other_than=pid)
+        while not pool._flying:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert next(iter(pool._flying)) == left[0]
+        await asyncio.gather(*flying)
+        assert len(await asyncio.gather(*waiting)) == 2
