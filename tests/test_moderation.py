@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.config import ModerationSettings
 from bot.errors import BadConfig
-from bot.moderation import Moderator, ShingleIndex
+from bot.moderation import Moderator, Repeats, ShingleIndex
 
 TWEET = "The sourdough starter died again, and I don't know how to tell my mother about it."
 OTHER = "Every lighthouse keeper I ever met was afraid of the dark but never said so aloud."
@@ -65,6 +65,47 @@ def test_a_prompt_is_judged_by_block_list_and_personal_data_only() -> None:
     assert moderator().judge_prompt(f"@someone https://example.com {'x' * 300}").reasons == ()
     assert moderator().judge_prompt("").reasons == ()
     assert moderator().judge_prompt("nigger jo@example.com").reasons == ("blocked", "personal data")
+
+
+def test_a_text_of_a_person_may_say_what_its_prompt_says_but_is_bound_by_the_settings() -> None:
+    judge = moderator(max_length=20)
+    assert judge.judge("the gull", "the gull", None).reasons == ("empty",)
+    assert judge.judge_text("the gull", "the gull").accepted
+    assert judge.judge_text("@jo the gull", "@jo").accepted
+    assert judge.judge_text("@jo the gull").reasons == ("mention",)
+    assert judge.judge_text(" … ").reasons == ("empty",)
+
+
+def test_every_reason_has_words_for_people() -> None:
+    judge = moderator(max_length=280).banning(["Periwinkle"])
+    text = f"@jo periwinkle jo@example.com https://example.com {'x' * 300}"
+    verdict = judge.judge_text(text)
+    assert verdict.reasons == ("blocked", "personal data", "mention", "link", "too long")
+    assert judge.in_words(verdict, text) == (
+        "it holds a blocked or banned phrase",
+        "it holds a mail address or telephone number",
+        "it mentions somebody, which moderation.allow_mentions does not allow",
+        "it holds a link, which moderation.allow_links does not allow",
+        "it is 354 characters long, counted the way X does, and 280 are allowed",
+    )
+    sources, recent = ShingleIndex([TWEET, OTHER]), Repeats({"a": OTHER})
+    verdict = judge.judge(OTHER, "", sources, OTHER, recent)
+    assert verdict.reasons == ("verbatim", "echo", "repeats")
+    assert len(judge.in_words(verdict, OTHER)) == 3
+    assert judge.in_words(judge.judge_text(""), "") == ("it says nothing",)
+
+
+def test_banned_phrases_replace_those_before_and_leave_the_block_list() -> None:
+    judge = moderator().banning(["periwinkle"]).banning(["kettle"])
+    assert judge.forbids("a periwinkle") is None
+    assert judge.forbids("a k3ttle") == judge.forbids("nigger") == "it holds a blocked or banned phrase"
+    assert judge.judge_prompt("kettles and a kettle").reasons == ("blocked",)
+
+
+@pytest.mark.parametrize(("phrase", "text"), [("やかん", "昨日はやかんが歌った"), ("猫 カフェ", "その猫カフェで")])
+def test_a_phrase_without_blanks_between_words_is_found_anywhere(phrase: str, text: str) -> None:
+    assert moderator().banning([phrase]).forbids(text) is not None
+    assert moderator().banning([phrase]).forbids("昨日はパンを焼いた") is None
 
 
 @given(text=st.text(), prompt=st.text())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from bot import clock
 from bot.domain import Candidate, Persona
 from bot.errors import (
     BaseUnavailable,
@@ -21,11 +23,12 @@ from bot.errors import (
 )
 from bot.flows.ahead import Ahead, Made, Maker, Wanted
 from bot.flows.choose import chosen, ranks, seeds_of
+from bot.flows.quiet import raise_muted
 from bot.flows.together import together
-from bot.moderation import Moderator, ShingleIndex
+from bot.moderation import Moderator, Repeats, ShingleIndex
 from bot.pool.protocol import FindBase, GenerationFailed, Pool, Wish
-from bot.store import personas
-from bot.store.database import Database
+from bot.store import mutes, personas
+from bot.store.database import Database, Db
 from bot.tweetlength import weighted_length
 from models.sampling import Sampling
 from training import run
@@ -40,7 +43,7 @@ CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 class Imitation:
     """`candidates` are as many as were asked for: those that were ready, the accepted ones in the order of their seeds,
     then, if the tries ran out, refused ones to fill up. `prompt` is what was gone on from; `cut` says whether its
-    beginning was left off; `message` is what was replied to."""
+    beginning was left off; `message` is what was replied to; `others` are the candidates that these were taken from."""
 
     persona: Persona
     checkpoint: str
@@ -48,6 +51,7 @@ class Imitation:
     message: str | None
     cut: bool
     candidates: tuple[Candidate, ...]
+    others: tuple[Candidate, ...] = ()
 
     @property
     def accepted(self) -> tuple[Candidate, ...]:
@@ -57,6 +61,27 @@ class Imitation:
     def reasons(self) -> str:
         """Why texts were refused, in words."""
         return ", ".join(sorted({reason for candidate in self.candidates for reason in candidate.verdict.reasons}))
+
+
+def report(done: Imitation) -> dict[str, Any]:
+    """What came of it, as whoever asked is told."""
+    return {
+        "persona": done.persona.slug,
+        "checkpoint": done.checkpoint,
+        "prompt": done.prompt,
+        "message": done.message,
+        "cut": done.cut,
+        "candidates": [
+            {
+                "text": candidate.text,
+                "seed": candidate.seed,
+                "verdict": "accepted" if candidate.verdict.accepted else "refused",
+                "reasons": list(candidate.verdict.reasons),
+                "rank": candidate.rank,
+            }
+            for candidate in done.candidates
+        ],
+    }
 
 
 def draw_seed() -> int:
@@ -77,38 +102,68 @@ class Imitator:
     log: Path
     ahead: Ahead = field(default_factory=lambda: Ahead(0, 0))
     draw: Callable[[], int] = draw_seed  # a seed for whoever names none
-    _indexes: dict[int, asyncio.Task[ShingleIndex]] = field(default_factory=dict)
+    now: Callable[[], int] = clock.now_ms
+    _indexes: dict[tuple[int, int], asyncio.Task[ShingleIndex]] = field(default_factory=dict)
 
     async def imitate(
-        self, name: str, prompt: str, n: int, seed: int | None, sampling: Sampling, message: str | None = None
+        self,
+        name: str,
+        prompt: str,
+        n: int,
+        seed: int | None,
+        sampling: Sampling,
+        message: str | None = None,
+        recent: Repeats | None = None,
+        person: str = "",
     ) -> Imitation:
         """Generates until `n` texts are accepted or the tries run out, replies if there is a `message`; the first seed
         tried is `seed`, the next one `seed + 1` and so on, so each text can be had again alone by its own seed. Where
-        any seed will do it is None: what is ready is given, once, and the rest begins at a seed that is drawn."""
-        persona = await self.database.run(lambda db: personas.speaking(db, name))
+        any seed will do it is None: what is ready is given, once, and the rest begins at a seed that is drawn.
+        Nothing that repeats what is `recent` on the account is accepted. `person` is who asks, "" the bot itself.
+        Raises Muted, besides the errors below."""
+        persona = await self.database.run(lambda db: self._unmuted(db, name))
         prompt = " ".join(storable(prompt).split())
         ready: list[Candidate] = []
-        if seed is None and not prompt and message is None:
+        if seed is None and not prompt and message is None and recent is None:
             ready = self.ahead.take(Wanted(persona.slug, sampling), self._maker(persona), n)
             if len(ready) == n:
                 return Imitation(persona, str(persona.run_id), prompt, message, False, tuple(ready))
         self.ahead.interrupt()
         first = self.draw() if seed is None else seed
-        done = await self._imitate(persona, prompt, n - len(ready), first, sampling, message)
-        return replace(done, candidates=(*ready, *done.candidates))
+        while True:
+            moderator = self.moderator
+            done = await self._imitate(persona, prompt, n - len(ready), first, sampling, message, recent, person)
+            if moderator is self.moderator:  # else something was banned meanwhile
+                return replace(done, candidates=(*ready, *done.candidates))
 
     async def make_ahead(self, wanted: Wanted) -> Made:
         """One accepted text to be kept ready, if the tries suffice."""
         persona = await self.database.run(lambda db: personas.speaking(db, wanted.persona))
+        maker = self._maker(persona)  # before: what is banned meanwhile may have come too late for this text
         done = await self._imitate(persona, "", 1, self.draw(), wanted.sampling, None)
-        return self._maker(persona), done.accepted
+        return maker, done.accepted
+
+    def _unmuted(self, db: Db, name: str) -> Persona:
+        persona = personas.speaking(db, name)
+        until = mutes.latest(db, [mutes.EVERYTHING, mutes.of_persona(persona.slug)], self.now())
+        if until is not None:
+            raise_muted(persona.slug, until)
+        return persona
 
     def _maker(self, persona: Persona) -> Maker:
         assert persona.run_id is not None
         return Maker(persona.run_id, self.choices, self.moderator)
 
     async def _imitate(
-        self, persona: Persona, prompt: str, n: int, seed: int, sampling: Sampling, message: str | None
+        self,
+        persona: Persona,
+        prompt: str,
+        n: int,
+        seed: int,
+        sampling: Sampling,
+        message: str | None,
+        recent: Repeats | None = None,
+        person: str = "",
     ) -> Imitation:
         assert persona.run_id is not None
         if not (verdict := self.moderator.judge_prompt(prompt)).accepted:
@@ -130,12 +185,13 @@ class Imitator:
             base = await asyncio.to_thread(self._base, spec)
         elif self.choices > 1 and message is None and is_there(Path(spec.base_folder)):
             base = Path(spec.base_folder)  # only to choose by: not worth a download
-        wish = Wish(base if base and not whole else checkpoint, checkpoint, fitting, seed, sampling, message)
+        voice = base if base and not whole else checkpoint
+        wish = Wish(voice, checkpoint, fitting, seed, sampling, message, person=person)
         try:
-            shown, cut, candidates = await self._speak(wish, base, n, index)
+            shown, cut, candidates, others = await self._speak(wish, base, n, index, recent)
         except GenerationFailed as error:
             raise self._for_people(error, persona, folder, spec) from error
-        return Imitation(persona, folder.name, shown, message, cut or fitting != prompt, candidates)
+        return Imitation(persona, folder.name, shown, message, cut or fitting != prompt, candidates, others)
 
     def _answerable(self, message: str) -> str:
         """A message as training would have cleaned it; raises MessageRefused."""
@@ -152,11 +208,13 @@ class Imitator:
         return then if is_there(then) else self.find_base(spec.base)
 
     async def _speak(
-        self, wish: Wish, base: Path | None, n: int, index: ShingleIndex
-    ) -> tuple[str, bool, tuple[Candidate, ...]]:
-        """The prompt as it was gone on from, whether it was cut, and the candidates; the first seed is the wish's."""
+        self, wish: Wish, base: Path | None, n: int, index: ShingleIndex, recent: Repeats | None
+    ) -> tuple[str, bool, tuple[Candidate, ...], tuple[Candidate, ...]]:
+        """The prompt as it was gone on from, whether it was cut, the candidates, and those that they were taken from;
+        the first seed is the wish's."""
         accepted: list[Candidate] = []
         refused: list[Candidate] = []
+        others: list[Candidate] = []
         shown, cut, tried = wish.prompt, False, 0
         while len(accepted) < n and tried < n * self.tries:
             seeds = range(wish.seed + tried, wish.seed + min(tried + n - len(accepted), n * self.tries))
@@ -169,13 +227,19 @@ class Imitator:
                     # What is left of a prompt that was cut may begin with a blank, and a text does not.
                     shown, cut = done.prompt.lstrip(), done.cut_tokens > 0
                     text = (shown + CONTROL.sub("", done.text)).strip()
-                    group.append(Candidate(text, seed, self.moderator.judge(text, shown, index, wish.message)))
-            for found in await self._ranked(wish, base, groups.values()):
+                    verdict = self.moderator.judge(text, shown, index, wish.message, recent)
+                    group.append(Candidate(text, seed, verdict))
+            for group in await self._ranked(wish, base, groups.values()):
+                found = chosen(group)
                 (accepted if found.verdict.accepted else refused).append(found)
-        return shown, cut, tuple((accepted + refused)[:n])
+                others += [other for other in group if other is not found]
+        taken = (accepted + refused)[:n]
+        return shown, cut, tuple(taken), tuple(others + refused[max(0, n - len(accepted)) :])
 
-    async def _ranked(self, wish: Wish, base: Path | None, groups: Collection[Sequence[Candidate]]) -> list[Candidate]:
-        """The best candidate of each group, with its rank; what moderation refused is not ranked."""
+    async def _ranked(
+        self, wish: Wish, base: Path | None, groups: Collection[list[Candidate]]
+    ) -> list[list[Candidate]]:
+        """The same groups, each candidate with its rank; what moderation refused is not ranked."""
         if self.choices > 1:
             texts = [found.text for group in groups for found in group if found.verdict.accepted]
             ranked = iter(await ranks(self.pool, wish, base, texts, self.at_once))
@@ -183,17 +247,18 @@ class Imitator:
                 [replace(found, rank=next(ranked)) if found.verdict.accepted else found for found in group]
                 for group in groups
             ]
-        return [chosen(group) for group in groups]
+        return list(groups)
 
     async def _index(self, run_id: int, folder: Path) -> ShingleIndex:
         """Made once, however many ask for it together; one that could not be made is tried again."""
         words = self.moderator.settings.verbatim_words
-        if run_id not in self._indexes:
-            self._indexes[run_id] = asyncio.create_task(asyncio.to_thread(index_corpus, folder, words))
+        wanted = (run_id, words)
+        if wanted not in self._indexes:
+            self._indexes[wanted] = asyncio.create_task(asyncio.to_thread(index_corpus, folder, words))
         try:
-            return await asyncio.shield(self._indexes[run_id])
+            return await asyncio.shield(self._indexes[wanted])
         except Exception:
-            self._indexes.pop(run_id, None)
+            self._indexes.pop(wanted, None)
             raise
 
     def _for_people(self, error: GenerationFailed, persona: Persona, folder: Path, spec: run.Spec) -> MockingbirdError:

@@ -2,5 +2,6 @@
 
 from bot.moderation.copies import ShingleIndex
 from bot.moderation.judge import Moderator
+from bot.moderation.repeats import Repeats
 
-__all__ = ["Moderator", "ShingleIndex"]
+__all__ = ["Moderator", "Repeats", "ShingleIndex"]

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 import regex
 
+from bot.moderation.copies import SPACELESS_LETTER
+
 _LEET = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "@": "a", "$": "s"})
 # Zero-width and direction characters, variation selectors, and the marks that are piled on letters to hide them.
 _INVISIBLE = regex.compile(
@@ -23,14 +25,24 @@ class BlockList:
 
     def __init__(self, phrases: Iterable[str]) -> None:
         self._phrases: dict[str, list[tuple[str, ...]]] = {}  # by the skeleton of their first word
+        self._spaceless: list[str] = []  # no blank says where a word of these ends, so they are found anywhere
         for phrase in phrases:
-            if words := tuple(_TOKEN.findall(_folded(phrase))):
+            if not (words := tuple(_TOKEN.findall(folded(phrase)))):
+                continue
+            if SPACELESS_LETTER.search(phrase):
+                self._spaceless.append("".join(words))
+            else:
                 self._phrases.setdefault(_skeleton(words[0]), []).append(words)
 
     def hits(self, text: str) -> bool:
-        folded = _folded(text)
-        readings = [_readings(token) for token in _TOKEN.findall(folded)]
-        spelled_out = (_TOKEN.findall(found[0]) for found in _SPELLED_OUT.finditer(folded))
+        if not self._phrases and not self._spaceless:
+            return False
+        plain = folded(text)
+        joined = "".join(_TOKEN.findall(plain)) if self._spaceless else ""
+        if any(phrase in joined for phrase in self._spaceless):
+            return True
+        readings = [_readings(token) for token in _TOKEN.findall(plain)]
+        spelled_out = (_TOKEN.findall(found[0]) for found in _SPELLED_OUT.finditer(plain))
         return any(self._begins(readings, start) for start in range(len(readings))) or any(
             self._begins([_readings("".join(letters))], 0) for letters in spelled_out
         )
@@ -47,7 +59,8 @@ class BlockList:
         )
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """Without what nobody sees, in one case and one way of writing each letter."""
     visible: str = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     return visible.casefold()
 

@@ -13,7 +13,7 @@ import regex
 # Scripts that put no blank between words: there a letter counts as half a word.
 _SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}ー\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
 _WORD = regex.compile(rf"[{_SPACELESS}]|[\w--_--[{_SPACELESS}]]+(?:['’ʼ][\w--_--[{_SPACELESS}]]+)*", regex.V1)
-_SPACELESS_LETTER = regex.compile(rf"[{_SPACELESS}]", regex.V1)
+SPACELESS_LETTER = regex.compile(rf"[{_SPACELESS}]", regex.V1)
 _APOSTROPHES = regex.compile("['’ʼ]")
 
 
@@ -39,7 +39,7 @@ class ShingleIndex:
 
     def _runs(self, text: str) -> Iterator[tuple[int, int]]:
         """(hash, end of its first word) of each shortest run that weighs as much as `words` words."""
-        words = list(_words(text))
+        words = list(weighed_words(text))
         last = weight = 0
         for first, (_, end, first_weight) in enumerate(words):
             while last < len(words) and weight < 2 * self.words:
@@ -52,8 +52,8 @@ class ShingleIndex:
             weight -= first_weight
 
 
-def _words(text: str) -> Iterator[tuple[str, int, int]]:
+def weighed_words(text: str) -> Iterator[tuple[str, int, int]]:
     """(word, where it ends, its weight in half words): case-folded, without punctuation and apostrophes."""
     for found in _WORD.finditer(text):
         word = unicodedata.normalize("NFKC", _APOSTROPHES.sub("", found[0])).casefold()
-        yield word, found.end(), 1 if _SPACELESS_LETTER.fullmatch(found[0]) else 2
+        yield word, found.end(), 1 if SPACELESS_LETTER.fullmatch(found[0]) else 2

@@ -21,7 +21,7 @@ from bot.errors import (
     UnknownPersona,
 )
 from bot.flows.choose import chosen, seeds_of
-from bot.flows.imitate import last_words
+from bot.flows.imitate import last_words, report
 from bot.pool.protocol import ScoreWish
 from bot.store import personas
 from bot.tweetlength import weighted_length
@@ -150,8 +150,16 @@ async def test_what_moderation_refuses_is_not_taken_however_characteristic(
         first = (await app.imitator.imitate(PERSONA, "the gull", 1, 8, app.sampling)).candidates[0]
     blocked = block(tmp_path, first.text)
     async with opened(data, environ, MODERATION__BLOCK_LIST=blocked) as app:
-        second = (await app.imitator.imitate(PERSONA, "the gull", 1, 8, app.sampling)).candidates[0]
+        done = await app.imitator.imitate(PERSONA, "the gull", 1, 8, app.sampling)
+        spoken = await app._speak(done.persona, "the gull", 8)
+    second = done.candidates[0]
     assert second.verdict.accepted
+    # What it was taken from goes along: what is acceptable, the best first, and why the rest is not.
+    assert len(done.others) == 3
+    others = sorted((other for other in done.others if other.verdict.accepted), key=lambda other: -(other.rank or 0))
+    assert [other["text"] for other in spoken.alternatives] == [other.text for other in others]
+    assert (spoken.text, spoken.cause["rank"]) == (second.text, second.rank)
+    assert spoken.cause["refused"] == [list(o.verdict.reasons) for o in done.others if not o.verdict.accepted] != []
     assert second.text != first.text
     assert second.seed == first.seed
     assert first.rank is not None
@@ -309,3 +317,19 @@ def test_the_end_of_a_long_prompt_is_kept_as_long_as_fits(text: str) -> None:
     assert 0 < weighted_length(kept) <= 210
     if kept != text:
         assert weighted_length(kept) > 200
+
+
+# --- As a request -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_request_is_answered_with_what_the_imitator_makes(data: Path, environ: dict[str, str]) -> None:
+    async with opened(data, environ) as app:
+        asked = {"persona": PERSONA, "prompt": "the gull", "n": 2, "seed": 7, "max_tokens": 20, "top_p": None}
+        request = await app.desk.ask("imitate", "ann", "hall", asked, 1)
+        answer = await app.desk.wait(request.id)
+        done = await app.imitator.imitate(PERSONA, "the gull", 2, 7, replace(app.sampling, max_tokens=20))
+        assert answer == report(done)
+        assert [found["text"] for found in answer["candidates"]] == [found.text for found in done.accepted]
+        asked = {"persona": "nobody"}
+        with pytest.raises(UnknownPersona):
+            await app.desk.wait((await app.desk.ask("imitate", "ann", "hall", asked, 1)).id)

@@ -1,0 +1,140 @@
+"""Quiet: what nobody is to say, and who says nothing for a while."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import NoReturn
+
+import regex
+
+from bot import clock
+from bot.domain import Post, PostState
+from bot.errors import BadMute, BadPhrase, Muted, NotBanned, NotMuted, UnknownPersona, did_you_mean
+from bot.moderation.blocklist import BlockList, folded
+from bot.store import mutes, outbox, personas, phrases
+from bot.store.database import Database, Db
+
+LONGEST_PHRASE = 100
+LONGEST_MUTE_S = 366 * 86_400
+_WORD = regex.compile(r"[\p{L}\p{N}]")
+_SYLLABLES = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]")  # a single one may well be a word
+# Whoever bans one of these by mistake hears nothing any more.
+_EVERYWHERE = """
+am an and are as at be but for i if in is it me my no not of on or so that the to we you
+""".split()  # noqa: SIM905
+
+
+# --- Phrases ----------------------------------------------------------------------------------------------------------
+
+
+async def ban(database: Database, phrase: str, now: int) -> list[Post]:
+    """From now on nobody says the phrase, in whatever disguise; returns what waited to be said, holds it and is
+    cancelled for it. The moderator must know of it before (`App.ban`). Raises BadPhrase."""
+    plain = checked(phrase)
+    block_list = BlockList([plain])
+    reason = f'it holds "{plain}", which was banned'
+
+    def transaction(db: Db) -> list[Post]:
+        phrases.add(db, plain, now)
+        waiting = outbox.unsaid(db)
+        for post in waiting:
+            if post.kind != "notice" and block_list.hits(post.text):
+                with contextlib.suppress(LookupError):  # it went with what it follows
+                    outbox.cancel(db, post.id, reason, now)
+        still = {post.id for post in outbox.unsaid(db)}
+        return [replace(post, state=PostState.CANCELLED, error=reason) for post in waiting if post.id not in still]
+
+    return await database.run(transaction)
+
+
+async def unban(database: Database, phrase: str) -> str:
+    """Allows again what was banned; returns the phrase as it was held. Raises NotBanned."""
+    plain = _plain(phrase)
+
+    def transaction(db: Db) -> None:
+        if not phrases.remove(db, plain):
+            raise NotBanned(phrase=plain, nearest=did_you_mean(plain, phrases.every(db)))
+
+    await database.run(transaction)
+    return plain
+
+
+async def banned(database: Database) -> list[str]:
+    """All phrases that are banned, in alphabetical order."""
+    return await database.run(phrases.every)
+
+
+def checked(phrase: str) -> str:
+    """The phrase as it is held: in lower case, without needless blanks; BadPhrase if it would not do."""
+    plain = _plain(phrase)
+    if not plain:
+        raise BadPhrase(reason="A phrase to ban has at least one word: this one is empty.")
+    if len(plain) > LONGEST_PHRASE:
+        raise BadPhrase(reason=f"A phrase to ban has at most {LONGEST_PHRASE} characters: this one has {len(plain):,}.")
+    letters = _WORD.findall(plain)
+    if not letters:
+        raise BadPhrase(reason=f'"{plain}" holds no letter and no digit: a phrase to ban has at least one word.')
+    if plain in _EVERYWHERE or (len(letters) == 1 and not _SYLLABLES.match(letters[0])):
+        raise BadPhrase(reason=f'"{plain}" stands in too many texts: ban a longer phrase.')
+    return plain
+
+
+def _plain(phrase: str) -> str:
+    storable = phrase.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return " ".join(folded(storable).split())
+
+
+# --- Mutes ------------------------------------------------------------------------------------------------------------
+
+
+async def mute(database: Database, scope: str, seconds: int, now: int) -> tuple[str, int]:
+    """Silences `everything`, `persona:SLUG` or `account:PLATFORM/ACCOUNT` for so long, in place of an earlier mute of
+    the same; returns the scope as it is held and when the mute ends. Raises BadMute and UnknownPersona."""
+    if not 1 <= seconds <= LONGEST_MUTE_S:
+        raise BadMute(reason="A mute lasts from a second to a year: write 90s, 30m, 2h or 1d.")
+    until = now + seconds * 1000
+
+    def transaction(db: Db) -> str:
+        held = _scope(db, scope)
+        mutes.set_until(db, held, until, now)
+        return held
+
+    return await database.run(transaction), until
+
+
+async def unmute(database: Database, scope: str, now: int) -> str:
+    """Ends a mute before its time; returns the scope as it was held. Raises NotMuted, BadMute and UnknownPersona."""
+
+    def transaction(db: Db) -> str:
+        held = _scope(db, scope)
+        if not mutes.lift(db, held, now):
+            raise NotMuted(scope=held)
+        return held
+
+    return await database.run(transaction)
+
+
+async def muted(database: Database, now: int) -> list[tuple[str, int]]:
+    """(scope, until) of all mutes that are on, what ends first first."""
+    return await database.run(lambda db: mutes.every(db, now))
+
+
+def raise_muted(who: str, until: int) -> NoReturn:
+    raise Muted(who=who, until=f"{clock.utc(until):%Y-%m-%d %H:%M:%S}")
+
+
+def _scope(db: Db, scope: str) -> str:
+    kind, _, rest = scope.strip().partition(":")
+    platform, _, account = rest.strip().partition("/")
+    if kind.lower() == mutes.EVERYTHING and not rest:
+        return mutes.EVERYTHING
+    if kind.lower() == "persona" and rest.strip():
+        persona = personas.find(db, rest)
+        if persona is None:
+            slugs = [persona.slug for persona in personas.every(db)]
+            raise UnknownPersona(persona=rest, nearest=did_you_mean(rest, slugs), handles=rest)
+        return mutes.of_persona(persona.slug)
+    if kind.lower() == "account" and platform and account:
+        return mutes.of_account(platform.lower(), account)
+    raise BadMute(reason=f'"{scope}" cannot be muted: write everything, persona:NAME or account:PLATFORM/NAME.')

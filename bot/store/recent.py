@@ -1,0 +1,26 @@
+"""Recent: what an account has said lately, so that it does not say it again."""
+
+from __future__ import annotations
+
+import sqlite_utils
+
+from bot.store.outbox import CROCKFORD
+
+RECENT_MS = 30 * 86_400_000
+MOST = 1_000
+
+
+def texts(db: sqlite_utils.Database, platform: str, account: str, now: int) -> dict[str, str]:
+    """The newest 1,000 texts, by the ids of their posts, that an account has said within 30 days or may yet say."""
+    # An id begins with its time, so the plus signs make SQLite walk back from the newest one, and no further.
+    rows = db.query(
+        """SELECT id, text FROM outbox WHERE id > ? AND +platform = ? AND +account = ? AND kind <> 'notice'
+           AND state NOT IN ('rejected', 'missed', 'cancelled') ORDER BY id DESC LIMIT ?""",
+        [_since(now - RECENT_MS), platform, account, MOST],
+    )
+    return {str(row["id"]): str(row["text"]) for row in rows}
+
+
+def _since(instant: int) -> str:
+    """What the ids of posts begin with that were added at that instant."""
+    return "".join(CROCKFORD[max(instant, 0) >> shift & 31] for shift in range(45, -1, -5))
