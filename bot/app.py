@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable, Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from bot import clock, hub
-from bot.config import Config, secret
-from bot.domain import FeedEntry, Job, Persona
-from bot.errors import MockingbirdError, NothingAcceptable, TrainingInterrupted
+from bot.config import Config, changes, keeping, secret
+from bot.domain import FeedEntry, Job, Post, Poster, Verdict
+from bot.errors import NothingAcceptable
+from bot.flows import quiet
 from bot.flows.ahead import Ahead
-from bot.flows.deliver import deliver_due
-from bot.flows.fire import FireReport, Spoken, fire_due
-from bot.flows.imitate import Imitator
+from bot.flows.deliver import keep_delivering
+from bot.flows.fire import Lateness, speak_due
+from bot.flows.freshness import Freshness
+from bot.flows.imitate import Imitator, report
+from bot.flows.occur import Unsaid, occur_due
+from bot.flows.post import post
+from bot.flows.speak import Speaker
 from bot.flows.train import Trained, Warn, carry_out
+from bot.flows.waiters import Hear
+from bot.flows.waiting import Desk
 from bot.moderation import Moderator
 from bot.platforms.local.poster import LocalPoster
 from bot.pool.child import cores
@@ -26,42 +36,57 @@ from bot.pool.lease import Lease
 from bot.pool.local import LocalPool, WorkerSettings
 from bot.pool.protocol import Tell
 from bot.pool.trainer import train
-from bot.store import jobs, outbox, schedules
-from bot.store.database import Database, Db
+from bot.store import accounts, outbox, phrases, schedules
+from bot.store.database import Database
+from bot.store.ledger import Limits
 from models.sampling import Sampling
 
 log = logging.getLogger(__name__)
 
-JOBS_EVERY_S = 5.0  # between two looks at an empty queue of trainings
-MOST_INTERRUPTIONS = 3  # of one training in one life of the bot, then it waits for the next start
+LONGEST_OCCUR_S = 1.0  # of recording what is due, before the first of it is spoken
+# What the worker and its queue were started with.
+FIXED = ("model.device", "model.threads", "model.max_batch", "model.adapters_mb", "pool.")
 
 
 class App:
     """A data directory, opened: `async with App(config, folder, environ) as app`."""
 
-    def __init__(self, config: Config, data: Path, environ: Mapping[str, str]) -> None:
-        """Takes the directory's lock; the worker starts with the first request."""
-        self.config = config
-        self.moderator = Moderator.of(config.moderation)
+    def __init__(
+        self,
+        config: Config,
+        data: Path,
+        environ: Mapping[str, str],
+        read_config: Callable[[], Config] | None = None,
+        posters: Collection[Poster] = (),
+    ) -> None:
+        """Takes the directory's lock; the worker starts with the first request. `read_config` reads the configuration
+        again, for `reload`; `posters` are spoken through besides the local feed."""
+        self.config, self.posters = config, posters
+        self._read_config = read_config or (lambda: config)
+        moderator = Moderator.of(config.moderation)
         self.token = secret(config.hub.token_env, environ)
         self.database = Database(data)
+        self.wake = nothing  # lets a running bot look at once for what is due,
+        self.queued = asyncio.Event()  # and for what may be said
         worker = WorkerSettings(
             device=config.model.device,
             threads=config.model.threads or max(1, cores() - 1),
             budget_mb=config.model.adapters_mb,
             max_batch=config.model.max_batch,
             max_waiting=config.pool.max_waiting,
+            max_waiting_per_person=config.pool.max_waiting_per_person,
             hang_seconds=config.pool.hang_seconds,
             log=data / "logs" / "worker.log",
             cache=data / "cache",
         )
         self.lease = Lease()
+        self._banning = asyncio.Lock()
         self.pool = LocalPool(worker, self.lease)
-        at_once = min(config.model.max_batch, config.pool.max_waiting)
+        at_once = min(config.model.max_batch, config.pool.max_waiting, config.pool.max_waiting_per_person)
         self.imitator = Imitator(
             self.database,
             self.pool,
-            self.moderator,
+            moderator,
             self.find_base,
             config.sampling.tries,
             config.sampling.candidates,
@@ -69,8 +94,17 @@ class App:
             worker.log,
             Ahead(config.ahead.texts, config.ahead.personas),
         )
+        self.speaker = Speaker(self.imitator, Freshness(self.database), lambda: self.sampling)
+        # So many that their texts find room in the pool's queue.
+        imitations = max(1, min(config.model.max_batch, config.pool.max_waiting // at_once))
+        self.desk = Desk(self.database, config.quota, self._imitate, self._train, imitations)
 
     async def __aenter__(self) -> Self:
+        try:
+            self.imitator.moderator = self.moderator.banning(await self.database.run(phrases.every))
+        except BaseException:
+            self.database.close()
+            raise
         return self
 
     async def __aexit__(
@@ -79,15 +113,97 @@ class App:
         await self.pool.close()
         self.database.close()
 
+    @property
+    def moderator(self) -> Moderator:
+        """The one that judges now: another one, once a setting or a phrase has changed."""
+        return self.imitator.moderator
+
+    def judge_text(self, post: Post, text: str) -> Verdict:
+        """Whether a person may have this text said in place of the post's; its reasons are in words."""
+        moderator = self.moderator
+        verdict = moderator.judge_text(text, str(post.cause.get("prompt", "")))
+        return Verdict(moderator.in_words(verdict, text))
+
+    def forbids(self, text: str) -> str | None:
+        """Why a text that waits must not be said after all; None if it may."""
+        return self.moderator.forbids(text)
+
+    async def ban(self, phrase: str) -> list[Post]:
+        """Nobody says this phrase from now on; what waited to be said, holds it and is cancelled for it."""
+        plain = quiet.checked(phrase)
+        async with self._banning:
+            known = await self.database.run(phrases.every)
+            # Before it is stored: or what is accepted meanwhile is neither refused nor cancelled.
+            self.imitator.moderator = self.moderator.banning([*known, plain])
+            try:
+                return await quiet.ban(self.database, plain, clock.now_ms())
+            except Exception:  # but not when cancelled: it may be stored all the same
+                self.imitator.moderator = self.moderator.banning(known)
+                raise
+
+    async def unban(self, phrase: str) -> str:
+        """Allows again what was banned; the phrase as it was held."""
+        async with self._banning:
+            plain = await quiet.unban(self.database, phrase)
+            self.imitator.moderator = self.moderator.banning(await self.database.run(phrases.every))
+            return plain
+
+    async def post(
+        self,
+        persona: str,
+        prompt: str,
+        parts: int,
+        platform: str,
+        account: str,
+        key: str,
+        draft: bool,
+        person: str = "",
+    ) -> list[Post]:
+        """Queues a post, or a thread of several parts, to be said now or, as drafts, once they are approved."""
+        latest = self.lateness.approval_ms if draft else self.lateness.max_late_ms
+        speak, now = self.speaker.speak, clock.now_ms()
+        return await post(
+            self.database, speak, persona, prompt, parts, platform, account, key, now, latest, draft, person
+        )
+
     def find_base(self, name: str) -> Path:
         """The folder of a base, downloaded if need be; slow, so not for the event loop."""
         return hub.find_base(name, self.token.get_secret_value() if self.token else None)
+
+    @property
+    def limits(self) -> Limits:
+        """What each account may use up."""
+        most = self.config.limits
+        micros = math.ceil(most.dollars_per_day * 1_000_000)
+        return Limits(most.posts_per_hour, most.posts_per_day, micros, most.reads_per_month)
+
+    @property
+    def lateness(self) -> Lateness:
+        """How late a post may be, and how long a draft may wait for approval."""
+        chosen = self.config.schedule
+        return Lateness(chosen.max_late_minutes * 60_000, chosen.approval_hours * 3_600_000)
 
     @property
     def sampling(self) -> Sampling:
         """The configured sampling settings."""
         chosen = self.config.sampling
         return Sampling(chosen.temperature, chosen.top_p, chosen.top_k, chosen.max_tokens)
+
+    async def reload(self) -> tuple[list[str], list[str]]:
+        """Reads the configuration again: what of it holds from now on, and what needs a restart. BadConfig, and nothing
+        changes, if there is a mistake in it."""
+        new = self._read_config()
+        changed = changes(self.config, new)
+        restart = [name for name in changed if name.startswith(FIXED)]
+        moderator = replace(Moderator.of(new.moderation), banned=self.moderator.banned)
+        self.config = keeping(self.config, new, restart)
+        self.imitator.moderator = moderator
+        self.imitator.tries, self.imitator.choices = new.sampling.tries, new.sampling.candidates
+        self.imitator.ahead.texts, self.imitator.ahead.personas = new.ahead.texts, new.ahead.personas
+        self.desk.quota = new.quota
+        await self.database.run(accounts.forget_caps)  # by the limits that were
+        self.wake()
+        return [name for name in changed if name not in restart], restart
 
     async def carry_out(self, job: Job, tell: Tell, warn: Warn) -> Trained:
         """Does one training."""
@@ -98,82 +214,94 @@ class App:
         return trained
 
     async def run(self, on_post: Callable[[FeedEntry], None], stop: asyncio.Event) -> None:
-        """The long-running bot: fires schedules, delivers the outbox, does queued trainings and makes texts ahead until
-        `stop` is set."""
-        await self.database.run(self._recover)
-        posters = {LocalPoster.platform: LocalPoster(self.database, on_post)}
-        max_late_ms = self.config.schedule.max_late_minutes * 60_000
+        """The long-running bot: fires schedules, delivers the outbox, does what people wait for and makes texts ahead
+        until `stop` is set."""
+        await self.database.run(lambda db: outbox.recover(db, clock.now_ms()))
+        local = LocalPoster(self.database, on_post)
+        posters: dict[str, Poster] = {poster.platform: poster for poster in (local, *self.posters)}
+        due = asyncio.Event()
+        speaking: set[int] = set()
 
         async def ring() -> None:
-            tell_unsaid(await fire_due(self.database, self._speak, clock.now_ms(), max_late_ms))
-            await deliver_due(self.database, posters, clock.now_ms)
-            alarm.set(await self.database.run(lambda db: earliest(db, posters.keys())))
+            unheard = await occur_due(
+                self.database, clock.now_ms(), self.lateness.max_late_ms, speaking, LONGEST_OCCUR_S
+            )
+            tell_unsaid(unheard.missed, unheard.skipped)
+            due.set()
+            alarm.set(await self.database.run(schedules.earliest))
 
         alarm = clock.Alarm(ring)
+
+        def wake() -> None:
+            alarm.set(clock.now_ms())
+            self.queued.set()
+
+        self.wake = wake
         alarm.start()
-        idle = self.imitator.ahead.keep_ready(self.imitator.make_ahead, self.lease)
-        tasks = [asyncio.create_task(self._do_jobs()), asyncio.create_task(idle)]
+        # Beside one another: neither a text that takes long to make nor an account that waits for its platform holds up
+        # what else is due.
+        work = (
+            self._keep_speaking(due, speaking, self.queued.set),
+            keep_delivering(self.database, posters, clock.now_ms, lambda: self.limits, self.forbids, self.queued),
+            self.desk.run(),
+            self.imitator.ahead.keep_ready(self.imitator.make_ahead, self.lease),
+        )
+        tasks = [asyncio.create_task(each) for each in work]
         try:
             await stop.wait()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            self.wake = nothing
             await alarm.stop()
 
-    @staticmethod
-    def _recover(db: Db) -> None:
-        """What a bot that was killed left half-done: trainings go on, posts under way are looked up."""
-        jobs.requeue_running(db)
-        outbox.recover(db, clock.now_ms())
-
-    async def _speak(self, persona: Persona, prompt: str, seed: int) -> Spoken:
-        """One acceptable text for a schedule, with all that explains it. By its own seed, not one that is ready: that
-        follows from the occurrence, so it is the same text whenever it is made, and nobody waits for it."""
-        imitation = await self.imitator.imitate(persona.slug, prompt, 1, seed, self.sampling)
-        if not imitation.accepted:
-            raise NothingAcceptable(persona=persona.slug, reasons=imitation.reasons)
-        chosen = imitation.accepted[0]
-        made_by = {
-            "checkpoint": imitation.checkpoint,
-            "seed_used": chosen.seed,
-            "sampling": vars(self.sampling),
-            "candidates": self.config.sampling.candidates,
-        }
-        return Spoken(chosen.text, made_by)
-
-    async def _do_jobs(self) -> None:
-        """Trains what is queued, one after another."""
-        interruptions: dict[int, int] = {}
+    async def _keep_speaking(self, due: asyncio.Event, speaking: set[int], on_queued: Callable[[], None]) -> None:
+        """Speaks what is recorded as due, whenever `due` is set; never returns."""
         while True:
+            await due.wait()
+            due.clear()
             try:
-                waiting = await self.database.run(jobs.waiting)
-            except MockingbirdError as error:
-                log.error("the queue of trainings: %s", error)
-                waiting = []
-            job = next((job for job in waiting if interruptions.get(job.id, 0) < MOST_INTERRUPTIONS), None)
-            if job is None:
-                await asyncio.sleep(JOBS_EVERY_S)
-                continue
-            try:
-                trained = await self.carry_out(job, lambda progress: None, log.warning)
-                log.info("training done", extra={"persona": trained.persona.slug, "run": trained.run_id})
-            except TrainingInterrupted as error:
-                interruptions[job.id] = interruptions.get(job.id, 0) + 1
-                log.warning("job %s: %s", job.id, error)
-            except MockingbirdError as error:
-                interruptions[job.id] = MOST_INTERRUPTIONS
-                log.error("job %s: %s", job.id, error)
+                done = await speak_due(
+                    self.database, self.speaker.on_schedule, clock.now_ms, self.lateness, speaking, on_queued
+                )
+                tell_unsaid(done.failed, done.skipped)
             except Exception:
-                log.exception("job %s failed", job.id)
+                log.exception("what is due could not be spoken; the next ringing tries again")
+
+    async def _imitate(self, asked: Mapping[str, Any], person: str) -> Mapping[str, Any]:
+        """Does a request: `persona`, and if it is given `prompt`, `n`, `seed`, `reply_to`, `temperature`, `top_p`,
+        `max_tokens`."""
+        chosen = {name: asked[name] for name in ("temperature", "top_p", "max_tokens") if asked.get(name) is not None}
+        done = await self.imitator.imitate(
+            *(asked["persona"], asked.get("prompt") or "", asked.get("n") or 1, asked.get("seed")),
+            replace(self.sampling, **chosen),
+            asked.get("reply_to"),
+            person=person,
+        )
+        if not done.accepted:
+            raise NothingAcceptable(persona=done.persona.slug, reasons=done.reasons)
+        return report(done)
+
+    async def _train(self, job: Job, hear: Hear) -> None:
+        """Does a request's job."""
+        if job.run_id is not None:
+            hear({"going_on": job.run_id})
+        trained = await self.carry_out(
+            job, lambda progress: hear(asdict(progress)), lambda warning: hear({"warning": warning})
+        )
+        log.info("training done", extra={"persona": trained.persona.slug, "run": trained.run_id})
 
 
-def earliest(db: Db, platforms: Collection[str]) -> int | None:
-    """When something is to be done next."""
-    dues = (schedules.earliest(db), outbox.earliest(db, platforms))
-    return min((due for due in dues if due is not None), default=None)
+def nothing() -> None:
+    """What there is to wake while the bot does not run."""
 
 
-def tell_unsaid(report: FireReport) -> None:
-    for unsaid in (*report.missed, *report.failed):
-        log.warning("schedule %s said nothing at %s: %s", unsaid.schedule_id, unsaid.wall_key, unsaid.reason)
+def tell_unsaid(unwanted: Iterable[Unsaid], wanted: Iterable[Unsaid]) -> None:
+    """Logs what was not said, against the wish of a schedule or as it wishes, in one line for each schedule."""
+    for level, unsaid in ((logging.WARNING, unwanted), (logging.INFO, wanted)):
+        for schedule_id, group in itertools.groupby(unsaid, key=lambda found: found.schedule_id):
+            several = list(group)
+            last = several[-1]
+            times = f"{len(several)} times, the last " if len(several) > 1 else ""
+            log.log(level, "schedule %s said nothing %sat %s: %s", schedule_id, times, last.wall_key, last.reason)

@@ -173,12 +173,14 @@ def alive(pid: int) -> bool:
 
 @pytest.fixture(scope="session")
 def environ(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dict[str, str]:
-    """What `mockingbird` is started with, and nothing else of ours."""
-    return {
+    """What `mockingbird` is started with, and nothing else of ours, but for where the code under test lies."""
+    code = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
+    return code | {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path_factory.mktemp("home")),
         "OMP_WAIT_POLICY": "passive",
         "HF_HUB_OFFLINE": "1",
+        **({"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}),
         "MOCKINGBIRD__MODEL__BASE": str(tiny_base),
         "MOCKINGBIRD__MODEL__DEVICE": "cpu",
         "MOCKINGBIRD__SAMPLING__MAX_TOKENS": "40",

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from bot.domain import PostState
 from training.recipe import PRESETS
 
 
@@ -19,12 +20,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if left and not any(word.startswith("-") for word in left):
         if asked.verb == "train":
             asked.handles, left = asked.handles + left, []
-        elif asked.verb == "imitate" and not asked.prompt and len(left) == 1:
+        elif asked.verb in ("imitate", "post") and not asked.prompt and len(left) == 1:
             asked.prompt, left = left[0], []
     if left:
-        quoted = "; put the prompt in quotes" if asked.verb == "imitate" else ""
+        quoted = "; put the prompt in quotes" if asked.verb in ("imitate", "post") else ""
         parser.error(f"unrecognized arguments: {' '.join(left)}{quoted}")
-    for name in ("data", "config"):
+    for name in ("data", "config", "part"):
         setattr(asked, name, getattr(asked, name, None))
     asked.json = getattr(asked, "json", False)
     return asked
@@ -54,16 +55,29 @@ def make_parser() -> argparse.ArgumentParser:
     add_train(verb("train", "Train a persona on the held tweets of one handle, or of several mixed."))
     add_imitate(verb("imitate", "Write as a persona would."))
     verb("personas", "List the personas.")
-    schedule = verb("schedule", "Let a persona speak by itself, at given times.")
-    parts = schedule.add_subparsers(dest="part", required=True, metavar="ADD|LIST|REMOVE|PAUSE|RESUME")
-    add_schedule(verb("add", "Add a schedule; prints its next five times.", parts))
-    verb("list", "List the schedules.", parts)
-    for name, sentence in (
-        ("remove", "Remove a schedule."),
-        ("pause", "Pause a schedule."),
-        ("resume", "Let it go on."),
-    ):
-        verb(name, sentence, parts).add_argument("id", type=whole)
+    add_post(verb("post", "Let a persona say something now, or a thread of it."))
+    verb("feed", "Show what was posted to the local feed.").add_argument(
+        "--limit", type=number_from(1, 1000), default=20
+    )
+
+    def part(name: str, sentence: str) -> Callable[[str, str], argparse.ArgumentParser]:
+        """A verb that has verbs of its own."""
+        of = verb(name, sentence).add_subparsers(dest="part", required=True, metavar="WHAT")
+        return lambda name, sentence: verb(name, sentence, of)
+
+    schedule = part("schedule", "Let a persona speak by itself, at given times.")
+    add_schedule(schedule("add", "Add a schedule; prints its next five times."))
+    previewed = schedule("preview", "Show when such a schedule would speak; stores nothing.")
+    add_schedule(previewed)
+    previewed.add_argument("-n", type=number_from(1, 100), default=5, dest="n", help="how many times (default: 5)")
+    schedule("list", "List the schedules.")
+    for name, sentence in SCHEDULE.items():
+        schedule(name, sentence).add_argument("id", type=whole)
+    add_outbox(part("outbox", "Look at what is to be said and what was said, and decide about it."))
+    add_queue(part("queue", "What people wait for: imitations and trainings."))
+    add_quiet(part("ban-phrase", "Phrases that nobody is to say."), part("mute", "Let nothing be said for a while."))
+    add_accounts(part("account", "Who speaks where, and what they have used up."))
+    part("config", "The configuration of the running bot.")("reload", "Let the running bot read it again.")
     verb("run", "Run the bot: speak on schedule and do queued trainings, until Ctrl-C.")
     demo = verb("demo", "Show all of it on three invented people.")
     demo.add_argument("--once", action="store_true", help="stop after the first scheduled posts")
@@ -71,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def add_import(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("file", type=Path)
+    verb.add_argument("file", type=lambda path: Path(path).absolute())  # the bot may run elsewhere
     verb.add_argument("--handle", type=text, help="whose tweets they are, where the file does not say")
     verb.add_argument("--dry-run", action="store_true", help="read and count everything, hold nothing")
 
@@ -103,13 +117,102 @@ def add_imitate(verb: argparse.ArgumentParser) -> None:
 
 def add_schedule(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("persona", type=text)
-    times = verb.add_mutually_exclusive_group(required=True)
-    times.add_argument("--every", type=text, metavar="1h", help="an interval: 90s, 30m, 1h, 2d")
+    when = verb.add_argument_group("when, one of")
+    times = when.add_mutually_exclusive_group(required=True)
+    times.add_argument("--every", type=text, metavar="1h", help="an interval: 90s, 30m, 1h; with --at: 2d, 1w, 1mo")
     times.add_argument("--cron", type=text, metavar='"0 9 * * mon-fri"', help="minute, hour, day, month, weekday")
-    verb.add_argument(
-        "--tz", type=text, default="UTC", metavar="Europe/Paris", help="what the cron rule's times mean (default: UTC)"
+    times.add_argument("--times", type=number_from(1, 1440), metavar="3", help="so many times a day, with --between")
+    more = verb.add_argument_group("and to these")
+    more.add_argument("--at", type=text, metavar="09:00", help="the time of day of an interval of days or more")
+    more.add_argument("--on", type=text, metavar="2026-11-30", help="the date from which such an interval counts")
+    more.add_argument("--between", type=text, metavar="09:00-21:00", help="when --times may come, at random")
+    more.add_argument("--apart", type=text, metavar="2h", help="how far from one another at least")
+    conditions = verb.add_argument_group("conditions")
+    conditions.add_argument(
+        "--tz",
+        dest="zone",
+        type=text,
+        default="UTC",
+        metavar="Europe/Paris",
+        help="what wall times mean (default: UTC)",
     )
-    verb.add_argument("--prompt", type=text, default="", help="how every text begins")
+    conditions.add_argument("--quiet", type=text, metavar="22:00-07:00", help="nothing is said between these times")
+    conditions.add_argument("--jitter", type=text, metavar="10m", help="up to so much later, as if by chance")
+    conditions.add_argument("--late", type=text, metavar="2h", help="what is later than this is missed")
+    conditions.add_argument("--chance", type=number_above_zero(1.0), default=1.0, metavar="0.3")
+    conditions.add_argument(
+        "--approval", type=text, default="off", metavar="always|first-20|off", help="whether people look at it first"
+    )
+    conditions.add_argument("--prompt", type=text, default="", help="how every text begins")
+
+
+def add_post(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("persona", type=text)
+    verb.add_argument("prompt", nargs="?", type=text, default="", help="how the text begins")
+    verb.add_argument(
+        "--thread", type=number_from(1, 25), default=1, metavar="N", help="so many posts, each answering the one before"
+    )
+    verb.add_argument("--draft", action="store_true", help="not before somebody approves it")
+
+
+def add_queue(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    parts("list", "List what waits or is being done, in its order.")
+    parts("show", "Show a request and, once there is one, its answer.").add_argument("id", type=whole)
+    parts("cancel", "Take a request back.").add_argument("id", type=whole)
+
+
+def add_quiet(
+    phrases: Callable[[str, str], argparse.ArgumentParser], mutes: Callable[[str, str], argparse.ArgumentParser]
+) -> None:
+    phrases("list", "List the phrases.")
+    phrases("add", "Ban a phrase; what waits and holds it is cancelled.").add_argument("phrase", type=message)
+    phrases("remove", "Allow a phrase again.").add_argument("phrase", type=message)
+    mutes("list", "List who is muted, and until when.")
+    scope = "everything, persona:NAME or account:PLATFORM/NAME"
+    muted = mutes("add", "Mute for a time.")
+    muted.add_argument("scope", type=text, help=scope)
+    muted.add_argument("time", type=text, metavar="2h", help="how long: 30m, 2h, 1d")
+    mutes("remove", "End a mute before its time.").add_argument("scope", type=text, help=scope)
+
+
+def add_accounts(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    parts("list", "List the accounts with what they have used up of the limits.")
+    for name, sentence in (("pause", "Let an account say nothing until it is resumed."), ("resume", "Let it go on.")):
+        part = parts(name, sentence)
+        part.add_argument("platform", type=text)
+        part.add_argument("account", type=text)
+
+
+def add_outbox(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    listed = parts("list", "List the newest posts and drafts.")
+    listed.add_argument("--state", choices=[state.value for state in PostState])
+    listed.add_argument("--limit", type=number_from(1, 1000), default=20, help="how many (default: 20)")
+    for name, sentence in OUTBOX.items():
+        part = parts(name, sentence)
+        part.add_argument("id", type=text, help="the post's id, or its beginning or end")
+        if name == "edit":
+            part.add_argument("text", type=message)
+        if name == "confirm":
+            part.add_argument("--remote-id", type=text, help="under which id it stands on the platform")
+
+
+SCHEDULE = {
+    "show": "Show a schedule, its next times, and what became of the last ones.",
+    "remove": "Remove a schedule.",
+    "pause": "Pause a schedule.",
+    "resume": "Let it go on.",
+}
+
+OUTBOX = {
+    "show": "Show a post.",
+    "explain": "Tell all that is known of a post: its cause, what made it, every attempt and answer.",
+    "approve": "Let a draft be said, as it stands.",
+    "edit": "Give a draft, or what was not tried yet, another text.",
+    "replace": "Put another candidate in place of a draft's text.",
+    "drop": "It is not to be said.",
+    "retry": "It is not there: say it again (a post that waits for your decision).",
+    "confirm": "It is there (a post that waits for your decision).",
+}
 
 
 def text(argument: str) -> str:

@@ -40,8 +40,8 @@ async def show_all(
             for persona in (trained[0].persona.slug, trained[-1].persona.slug):
                 done = await app.imitator.imitate(persona, "", 5, SEED, app.sampling)
                 tell(f"\n{persona} says:")
-                for candidate in done.candidates:
-                    tell(show.candidate(candidate))
+                for candidate in done.accepted:
+                    tell(show.item(candidate.text))
                 candidates += rows(done)
             posts = await post(app, [found.persona.slug for found in trained], tell, once)
     tell("\nNow somebody real, who agreed to it: README.md says how, under Your own persona.")
@@ -77,8 +77,8 @@ async def learn(app: App, handles: tuple[str, ...] | list[str], tell: Any) -> tr
         + (f" from {held.counts.kept} tweets ..." if len(handles) == 1 else " together ...")
     )
     job = await train.request(app.database, handles, RECIPE, None, SEED, clock.now_ms())
-    with show.training_bar(name) as bar:
-        trained = await app.carry_out(job, bar, tell)
+    with show.progress(name) as bar:
+        trained = await app.carry_out(job, lambda step: bar(asdict(step)), tell)
     tell(f"  {trained.results['train_seconds']:.0f} s; {show.gain(trained.results)}")
     return trained
 
@@ -96,7 +96,8 @@ async def post(app: App, personas: list[str], tell: Any, once: bool) -> list[Fee
     posts: list[FeedEntry] = []
     numbers: list[int] = []
     for index, persona in enumerate(personas):
-        added, _ = await schedule.add(app.database, app.moderator, persona, EVERY, "UTC", "", clock.now_ms() - index)
+        plan = schedule.Plan(persona, EVERY)
+        added, _ = await schedule.add(app.database, app.moderator, plan, SEED, clock.now_ms() - index)
         numbers.append(added.id)
 
     def on_post(entry: FeedEntry) -> None:

@@ -12,10 +12,9 @@ from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from bot.domain import Candidate, FeedEntry
-from models import wire
+from bot.domain import FeedEntry
 
 
 def say(text: str) -> None:
@@ -34,32 +33,48 @@ def as_json(value: object) -> None:
 
 
 @contextmanager
-def training_bar(title: str) -> Iterator[Callable[[wire.Progress], None]]:
-    """A bar with step, loss and time left, on standard error; silent where that is no terminal."""
+def progress(title: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Shows what an operation tells meanwhile, on standard error: warnings as lines and, on a terminal, a training as a
+    bar with step, loss and time left."""
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}  held-out {task.fields[held_out]}"),
+        TextColumn("{task.fields[losses]}"),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(escape(title), total=None, loss="-", held_out="-", left="starting")
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    tasks: list[TaskID] = []
+    held_out = ""
 
-        def tell(progress: wire.Progress) -> None:
-            bar.update(
-                task,
-                completed=progress.step,
-                total=progress.steps,
-                loss=f"{progress.loss:.2f}",
-                left=f"{progress.eta_seconds:.0f} s left" if progress.eta_seconds else "",
-            )
-            if progress.heldout_loss is not None:
-                bar.update(task, held_out=f"{progress.heldout_loss:.2f}")
+    def tell(told: Mapping[str, Any]) -> None:
+        nonlocal held_out
+        if "warning" in told:
+            note(told["warning"])
+            return
+        if not told.get("position", 1):
+            return  # its turn has come
+        if not tasks:
+            bar.start()
+            tasks.append(bar.add_task(escape(title), total=None, losses="", left="starting"))
+        if "going_on" in told:
+            bar.update(tasks[0], description=escape(f"{title} (going on with run {told['going_on']})"))
+        elif "position" in told and "step" not in told:
+            eta = "" if told["eta_seconds"] is None else f", about {told['eta_seconds']:.0f} s"
+            bar.update(tasks[0], left=f"{told['position']} ahead of you{eta}")
+        elif "step" in told:
+            if told["heldout_loss"] is not None:
+                held_out = f"  held-out {told['heldout_loss']:.2f}"
+            left = f"{told['eta_seconds']:.0f} s left" if told["eta_seconds"] else ""
+            losses = f"loss {told['loss']:.2f}{held_out}"
+            bar.update(tasks[0], completed=told["step"], total=told["steps"], losses=losses, left=left)
 
+    try:
         yield tell
+    finally:
+        bar.stop()
 
 
 def gain(results: Mapping[str, Any]) -> str:
@@ -69,11 +84,9 @@ def gain(results: Mapping[str, Any]) -> str:
     return f"bits per byte on tweets it never saw (less is better): {before} before, {after} after"
 
 
-def candidate(text: Candidate) -> str:
-    """A text as a list item, its further lines indented; of a refused one only the reasons."""
-    if not text.verdict.accepted:
-        return f"  x (refused: {', '.join(text.verdict.reasons)})"
-    return "  - " + text.text.replace("\n", "\n    ")
+def item(text: str) -> str:
+    """A text as a list item, its further lines indented."""
+    return "  - " + text.replace("\n", "\n    ")
 
 
 def entry(post: FeedEntry) -> str:
@@ -82,10 +95,10 @@ def entry(post: FeedEntry) -> str:
     return f"{when}  @{post.author}  " + post.text.replace("\n", "\n    ")
 
 
-def moment(instant: int, zone: str) -> str:
-    """An instant in the schedule's own zone, with its weekday, because that is what people get wrong."""
-    return datetime.fromtimestamp(instant / 1000, UTC).astimezone(ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M:%S %Z")
+def moment(instant: str, zone: str) -> str:
+    """An instant (ISO 8601) in the schedule's own zone, with its weekday, because that is what people get wrong."""
+    return datetime.fromisoformat(instant).astimezone(ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M:%S %Z")
 
 
-def iso(instant: int) -> str:
-    return datetime.fromtimestamp(instant / 1000, UTC).isoformat(timespec="seconds")
+def instant(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")

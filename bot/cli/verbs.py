@@ -1,43 +1,111 @@
-"""The verbs: each opens the data directory, calls a flow and shows what came of it."""
+"""The verbs: each asks for one operation, here or of the running bot, and shows what came of it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
+import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot import clock, log
+from bot import log
 from bot.app import App
-from bot.cli import demo, show
+from bot.cli import demo, lines, show
 from bot.cli.signals import stop_on_signals
 from bot.config import load_config
 from bot.domain import FeedEntry
-from bot.errors import NothingAcceptable
-from bot.flows import ingest, schedule, train
-from bot.flows.train import Trained
-from bot.store import personas
-from training.recipe import FULL
+from bot.errors import MockingbirdError
+from bot.web.door import Inside, door
+from bot.web.operation import Answer, Operation
+from bot.web.operations import (
+    accounts,
+    feed,
+    imitations,
+    outbox,
+    personas,
+    posts,
+    queue,
+    quiet,
+    schedules,
+    settings,
+    timelines,
+    trainings,
+)
 
-Verb = Callable[[App, argparse.Namespace], Awaitable[None]]
+logger = logging.getLogger(__name__)
+
+Show = Callable[[Answer], Iterable[str]]
+
+
+@dataclass(frozen=True)
+class Verb:
+    """What is asked for, with the arguments of the same names, and how its answer is shown to people."""
+
+    operation: Operation[Any]
+    lines: Show
+    timed: bool = False  # whether --json tells how long the command took
+
+
+VERBS: Mapping[str, Verb] = {
+    "import": Verb(timelines.hold, lines.held),
+    "train": Verb(trainings.begin, lines.trained, timed=True),
+    "imitate": Verb(imitations.imitate, lines.imitation, timed=True),
+    "personas": Verb(personas.every, lines.personas),
+    "post": Verb(posts.say, lines.posts),
+    "feed": Verb(feed.newest, lines.feed),
+    "schedule add": Verb(schedules.add, lines.schedule_added),
+    "schedule preview": Verb(schedules.preview, lines.schedule_previewed),
+    "schedule list": Verb(schedules.every, lines.schedules),
+    "schedule show": Verb(schedules.show, lines.schedule),
+    "schedule remove": Verb(schedules.remove, lines.schedule_changed),
+    "schedule pause": Verb(schedules.pause, lines.schedule_changed),
+    "schedule resume": Verb(schedules.resume, lines.schedule_changed),
+    "outbox list": Verb(outbox.every, lines.posts),
+    "outbox show": Verb(outbox.show, lines.post),
+    "outbox explain": Verb(outbox.explain, lines.explanation),
+    "outbox approve": Verb(outbox.approve, lines.post),
+    "outbox edit": Verb(outbox.edit, lines.post),
+    "outbox replace": Verb(outbox.replace, lines.post),
+    "outbox drop": Verb(outbox.drop, lines.post),
+    "outbox retry": Verb(outbox.retry, lines.post),
+    "outbox confirm": Verb(outbox.confirm, lines.post),
+    "queue list": Verb(queue.every, lines.requests),
+    "queue show": Verb(queue.show, lines.request),
+    "queue cancel": Verb(queue.cancel, lines.request),
+    "ban-phrase add": Verb(quiet.ban, lines.banned),
+    "ban-phrase list": Verb(quiet.phrases_banned, lines.phrases),
+    "ban-phrase remove": Verb(quiet.unban, lines.unbanned),
+    "mute add": Verb(quiet.mute, lines.muted),
+    "mute list": Verb(quiet.muted, lines.mutes),
+    "mute remove": Verb(quiet.unmute, lines.unmuted),
+    "account list": Verb(accounts.every, lines.accounts),
+    "account pause": Verb(accounts.pause, lines.account),
+    "account resume": Verb(accounts.resume, lines.account),
+    "config reload": Verb(settings.reload, lines.reloaded),
+}
 
 
 async def do(asked: argparse.Namespace, environ: Mapping[str, str], began: float) -> None:
     """Does one verb; `began` is when the command started, by the monotonic clock."""
-    asked.began = began
     log.setup("INFO" if asked.verb == "run" else "CRITICAL", sys.stderr)
-    config = load_config(asked.config, environ)
+    read_config = partial(load_config, asked.config, environ)
+    config = read_config()
     if asked.verb == "demo":
         chosen = data_folder(asked.data, environ) if asked.data or environ.get("MOCKINGBIRD_DATA") else None
         await demo.show_all(config, chosen, environ, once=asked.once, as_json=asked.json, began=began)
         return
-    verb = VERBS[f"{asked.verb} {asked.part}" if asked.verb == "schedule" else asked.verb]
-    async with App(config, data_folder(asked.data, environ), environ) as app:
-        await verb(app, asked)
+    folder = data_folder(asked.data, environ)
+    open_app = partial(App, config, folder, environ, read_config)
+    if asked.verb == "run":
+        await run(open_app, asked.json)
+    else:
+        await ask(VERBS[" ".join(filter(None, (asked.verb, asked.part)))], folder, open_app, asked, began)
 
 
 def data_folder(chosen: Path | None, environ: Mapping[str, str]) -> Path:
@@ -50,195 +118,67 @@ def data_folder(chosen: Path | None, environ: Mapping[str, str]) -> Path:
     return Path(home) / "mockingbird"
 
 
-async def import_file(app: App, asked: argparse.Namespace) -> None:
-    done = await ingest.ingest(app.database, asked.file, asked.handle, clock.now_ms(), asked.dry_run)
-    if asked.json:
-        show.as_json({"handle": done.handle, **asdict(done.counts), "new": done.new})
-        return
-    counts = done.counts
-    show.say(
-        f"@{done.handle}: {counts.downloaded:,} downloaded = {counts.retweets:,} retweets + {counts.short:,} short "
-        f"+ {counts.kept:,} kept; {done.new:,} new{' (dry run: nothing was held)' if asked.dry_run else ''}"
+async def ask(verb: Verb, folder: Path, open_app: Callable[[], App], asked: argparse.Namespace, began: float) -> None:
+    """Asks, showing progress meanwhile, and shows the answer."""
+    wish = verb.operation.asked(
+        **{name: getattr(asked, name) for name in verb.operation.asked.model_fields if hasattr(asked, name)}
     )
-
-
-async def train_persona(app: App, asked: argparse.Namespace) -> None:
-    recipe = (asked.recipe or app.config.training.recipe) + (FULL if asked.full else "")
-    job = await train.request(app.database, asked.handles, recipe, asked.weights, asked.seed, clock.now_ms())
-    title = " + ".join(asked.handles) + (f" (going on with run {job.run_id})" if job.run_id is not None else "")
-    try:
-        with show.training_bar(title) as tell:
-            trained = await app.carry_out(job, tell, show.note)
-    except asyncio.CancelledError:
-        show.note("Stopped; the same command goes on where it stopped.")
-        raise
-    report = training_report(trained, time.monotonic() - asked.began)
+    async with door(folder, open_app) as found:
+        try:
+            with show.progress(title_of(asked)) as tell:
+                answer = await found.ask(verb.operation, wish, tell)
+        except asyncio.CancelledError:
+            if verb.operation is trainings.begin:
+                here = isinstance(found, Inside)
+                show.note(lines.STOPPED if here else lines.LEFT)
+            raise
     if asked.json:
-        show.as_json(report)
+        timing = {"seconds": time.monotonic() - began} if verb.timed else {}
+        show.as_json({**answer, **timing})
         return
-    show.say(
-        f"{trained.persona.slug}: run {trained.run_id} took {report['train_seconds']:.0f} s; "
-        f"{show.gain(trained.results)}"
-    )
-    if trained.promoted:
-        show.say(f"Now try: mockingbird imitate {trained.persona.slug}")
-    else:
-        show.say("It predicts the held-out tweets no better than the base, so it was not promoted.")
+    for line in verb.lines(answer):
+        show.say(line)
 
 
-def training_report(trained: Trained, seconds: float) -> dict[str, Any]:
-    """What `train --json` prints."""
-    measured = (
-        "train_seconds",
-        "tokens_per_second",
-        "heldout_loss",
-        "base_heldout_loss",
-        "heldout_perplexity",
-        "heldout_bits_per_byte",
-        "checkpoint_bytes",
-    )
-    return {
-        "persona": trained.persona.slug,
-        "run": trained.run_id,
-        "recipe": trained.recipe,
-        "seconds": seconds,
-        **{name: trained.results[name] for name in measured},
-        "promoted": trained.promoted,
-    }
+def title_of(asked: argparse.Namespace) -> str:
+    return " + ".join(getattr(asked, "handles", ()))
 
 
-async def imitate(app: App, asked: argparse.Namespace) -> None:
-    given = {
-        name: value for name in ("temperature", "top_p", "max_tokens") if (value := getattr(asked, name)) is not None
-    }
-    sampling = replace(app.sampling, **given)
-    done = await app.imitator.imitate(asked.persona, asked.prompt, asked.n, asked.seed, sampling, asked.reply_to)
-    if done.cut:
-        show.note("The prompt was too long: its beginning was left off.")
-    if not done.accepted:
-        raise NothingAcceptable(persona=done.persona.slug, reasons=done.reasons)
-    if asked.json:
-        candidates = [
-            {
-                "text": candidate.text,
-                "seed": candidate.seed,
-                "verdict": "accepted" if candidate.verdict.accepted else "refused",
-                "reasons": list(candidate.verdict.reasons),
-                "rank": candidate.rank,
-            }
-            for candidate in done.candidates
-        ]
-        show.as_json(
-            {
-                "persona": done.persona.slug,
-                "checkpoint": done.checkpoint,
-                "prompt": done.prompt,
-                "message": done.message,
-                "seconds": time.monotonic() - asked.began,
-                "candidates": candidates,
-            }
-        )
-        return
-    for candidate in done.candidates:
-        show.say(show.candidate(candidate))
+async def run(open_app: Callable[[], App], as_json: bool) -> None:
+    """The bot, until Ctrl-C or SIGTERM; SIGHUP reads the configuration again."""
+    from bot.web.api import serving  # aiohttp takes longer to import than most commands take
 
-
-async def list_personas(app: App, asked: argparse.Namespace) -> None:
-    held = await app.database.run(personas.every)
-    if not held:
-        show.note("No personas yet: import somebody's tweets, then train.")
-    if asked.json:
-        show.as_json({"personas": [asdict(persona) for persona in held]})
-        return
-    for persona in held:
-        show.say(f"{persona.slug}  {'run ' + str(persona.run_id) if persona.run_id else 'no checkpoint yet'}")
-
-
-async def add_schedule(app: App, asked: argparse.Namespace) -> None:
-    rule = clock.rule_from(asked.every, asked.cron)
-    added, times = await schedule.add(
-        app.database, app.moderator, asked.persona, rule, asked.tz, asked.prompt, clock.now_ms()
-    )
-    if asked.json:
-        show.as_json(
-            {**schedule_facts(added.id, asked.persona, rule, asked.tz), "next": [show.iso(at) for at in times]}
-        )
-        return
-    show.say(f"Schedule {added.id}: {asked.persona}, {rule}. Its next times:")
-    for at in times:
-        show.say(f"  {show.moment(at, asked.tz)}")
-
-
-async def list_schedules(app: App, asked: argparse.Namespace) -> None:
-    listed = await schedule.listing(app.database)
-    if not listed:
-        show.note("No schedules yet: `mockingbird schedule add --help` says how to make one.")
-    if asked.json:
-        rows = [
-            {
-                **schedule_facts(found.id, persona.slug, found.rule, found.zone),
-                "paused": found.paused,
-                "next": None if found.next_due is None else show.iso(found.next_due),
-            }
-            for found, persona in listed
-        ]
-        show.as_json({"schedules": rows})
-        return
-    for found, persona in listed:
-        following = "never again" if found.next_due is None else show.moment(found.next_due, found.zone)
-        show.say(f"{found.id}  {persona.slug}  {found.rule}  {'paused' if found.paused else following}")
-
-
-def schedule_facts(number: int, persona: str, rule: str, zone: str) -> dict[str, Any]:
-    return {"schedule": number, "persona": persona, "rule": rule, "zone": zone}
-
-
-async def remove_schedule(app: App, asked: argparse.Namespace) -> None:
-    await schedule.remove(app.database, asked.id, clock.now_ms())
-    changed(asked, "removed")
-
-
-async def pause_schedule(app: App, asked: argparse.Namespace) -> None:
-    await schedule.pause(app.database, asked.id, clock.now_ms())
-    changed(asked, "paused")
-
-
-async def resume_schedule(app: App, asked: argparse.Namespace) -> None:
-    await schedule.resume(app.database, asked.id, clock.now_ms())
-    changed(asked, "resumed")
-
-
-def changed(asked: argparse.Namespace, what: str) -> None:
-    if asked.json:
-        show.as_json({"schedule": asked.id, "state": what})
-    else:
-        show.say(f"Schedule {asked.id} is {what}.")
-
-
-async def run(app: App, asked: argparse.Namespace) -> None:
     posts: list[FeedEntry] = []
 
     def on_post(post: FeedEntry) -> None:
-        posts.append(post)
-        if not asked.json:
+        if as_json:
+            posts.append(post)
+        else:
             show.say(show.entry(post))
 
-    stop = stop_on_signals()
-    show.note("Mockingbird is running; Ctrl-C stops it.")
-    await app.run(on_post, stop)
-    if asked.json:
+    async with open_app() as app, serving(app):
+        stop = stop_on_signals()
+        hung_up = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+        reloading = asyncio.create_task(keep_reloading(app, hung_up))
+        show.note("Mockingbird is running; Ctrl-C stops it.")
+        try:
+            await app.run(on_post, stop)
+        finally:
+            reloading.cancel()
+    if as_json:
         show.as_json({"posts": [asdict(post) for post in posts]})
 
 
-VERBS: Mapping[str, Verb] = {
-    "import": import_file,
-    "train": train_persona,
-    "imitate": imitate,
-    "personas": list_personas,
-    "schedule add": add_schedule,
-    "schedule list": list_schedules,
-    "schedule remove": remove_schedule,
-    "schedule pause": pause_schedule,
-    "schedule resume": resume_schedule,
-    "run": run,
-}
+async def keep_reloading(app: App, asked: asyncio.Event) -> None:
+    """Reads the configuration again whenever that is asked for; a mistake in it is told and changes nothing."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        try:
+            applied, restart = await app.reload()
+        except MockingbirdError as error:
+            logger.error("the configuration stays as it is: %s", error)
+        else:
+            for line in lines.reloaded({"applied": applied, "needs_restart": restart}):
+                logger.info("configuration read again: %s", line)

@@ -10,17 +10,53 @@ import pytest
 
 from bot.cli.arguments import make_parser, parse
 
+PLAN = [
+    *("--every", "--cron", "--times", "--at", "--on", "--between", "--apart", "--tz", "--quiet", "--jitter", "--late"),
+    *("--chance", "--approval", "--prompt"),
+]
 VERBS = {
     ("import",): ["--handle", "--dry-run"],
     ("train",): ["--weights", "--recipe", "--full", "--seed"],
     ("imitate",): ["--reply-to", "-n", "--seed", "--temperature", "--top-p", "--max-tokens"],
     ("personas",): [],
+    ("post",): ["--thread", "--draft"],
+    ("feed",): ["--limit"],
     ("schedule",): [],
-    ("schedule", "add"): ["--every", "--cron", "--tz", "--prompt"],
+    ("schedule", "add"): PLAN,
+    ("schedule", "preview"): [*PLAN, "-n"],
     ("schedule", "list"): [],
+    ("schedule", "show"): [],
     ("schedule", "remove"): [],
     ("schedule", "pause"): [],
     ("schedule", "resume"): [],
+    ("outbox",): [],
+    ("outbox", "list"): ["--state", "--limit"],
+    ("outbox", "show"): [],
+    ("outbox", "explain"): [],
+    ("outbox", "approve"): [],
+    ("outbox", "edit"): [],
+    ("outbox", "replace"): [],
+    ("outbox", "drop"): [],
+    ("outbox", "retry"): [],
+    ("outbox", "confirm"): ["--remote-id"],
+    ("queue",): [],
+    ("queue", "list"): [],
+    ("queue", "show"): [],
+    ("queue", "cancel"): [],
+    ("ban-phrase",): [],
+    ("ban-phrase", "list"): [],
+    ("ban-phrase", "add"): [],
+    ("ban-phrase", "remove"): [],
+    ("mute",): [],
+    ("mute", "list"): [],
+    ("mute", "add"): [],
+    ("mute", "remove"): [],
+    ("account",): [],
+    ("account", "list"): [],
+    ("account", "pause"): [],
+    ("account", "resume"): [],
+    ("config",): [],
+    ("config", "reload"): [],
     ("run",): [],
     ("demo",): ["--once"],
 }
@@ -60,8 +96,8 @@ def test_the_help_of_a_verb_names_every_option(verb: tuple[str, ...], capsys: py
     said = capsys.readouterr().out
     assert ended.value.code == 0
     assert [option for option in [*VERBS[verb], *EVERYWHERE] if f"{option}" not in said] == []
-    if verb == ("schedule",):
-        assert [part for part in ("add", "list", "remove", "pause", "resume") if f"\n    {part} " not in said] == []
+    parts = [other[1] for other in VERBS if len(other) == 2 and other[:1] == verb]
+    assert [part for part in parts if f"\n    {part} " not in said] == []
 
 
 @pytest.mark.parametrize(

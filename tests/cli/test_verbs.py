@@ -33,7 +33,7 @@ def test_an_import_is_counted(shell: Shell, timeline: Callable[..., Path]) -> No
     assert (dry.status, dry.err) == (0, "")
     assert dry.out == ("@kevin: 40 downloaded = 0 retweets + 0 short + 40 kept; 40 new (dry run: nothing was held)\n")
     assert rows(shell.data, "SELECT * FROM timelines UNION ALL SELECT tweet_id, text, 0, 0 FROM tweets") == []
-    counts = {"handle": "kevin", "downloaded": 40, "retweets": 0, "short": 0, "kept": 40}
+    counts = {"handle": "kevin", "downloaded": 40, "retweets": 0, "short": 0, "kept": 40, "dry_run": False}
     assert shell.good("import", file) == {**counts, "new": 40}
     assert shell.good("import", file) == {**counts, "new": 0}
     assert shell("import", file).out == "@kevin: 40 downloaded = 0 retweets + 0 short + 40 kept; 0 new\n"
@@ -72,7 +72,7 @@ def running(shell: Shell) -> Iterator[int]:
 
 
 def test_a_data_directory_in_use_is_told_with_who_uses_it(shell: Shell, running: int) -> None:
-    for arguments in (["personas"], ["run", "--json"], ["import", "x.jsonl"]):
+    for arguments in (["run"], ["run", "--json"]):
         said = shell(*arguments)
         assert (said.status, said.out) == (3, "")
         assert said.err == (
@@ -190,7 +190,8 @@ def test_training_again_is_a_new_run_and_json_holds_its_figures(speaking: Shell)
     trained = speaking.good("train", f"@{HANDLE.upper()}", "--recipe", "quick", "--seed", "7")
     assert set(trained) == {
         "persona", "run", "recipe", "seconds", "train_seconds", "tokens_per_second", "heldout_loss",
-        "base_heldout_loss", "heldout_perplexity", "heldout_bits_per_byte", "checkpoint_bytes", "promoted",
+        "base_heldout_loss", "heldout_perplexity", "heldout_bits_per_byte", "base_heldout_bits_per_byte",
+        "checkpoint_bytes", "promoted",
     }  # fmt: skip
     assert (trained["persona"], trained["run"], trained["recipe"], trained["promoted"]) == (HANDLE, 2, "quick", True)
     assert 0 < trained["train_seconds"] < trained["seconds"]
@@ -207,7 +208,7 @@ def test_training_again_is_a_new_run_and_json_holds_its_figures(speaking: Shell)
 def test_an_imitation_is_explained_by_its_json(speaking: Shell) -> None:
     asked = ("imitate", HANDLE, "the gull", "-n", "3", "--seed", "7", "--temperature", "0.9", "--top-p", "0.9")
     done = speaking.good(*asked)
-    assert set(done) == {"persona", "checkpoint", "prompt", "message", "seconds", "candidates"}
+    assert set(done) == {"persona", "checkpoint", "prompt", "message", "cut", "seconds", "candidates"}
     assert (done["persona"], done["checkpoint"], done["prompt"], done["message"]) == (HANDLE, "1", "the gull", None)
     assert [set(candidate) for candidate in done["candidates"]] == [{"text", "seed", "verdict", "reasons", "rank"}] * 3
     assert [(found["verdict"], found["reasons"]) for found in done["candidates"]] == [("accepted", [])] * 3
@@ -308,7 +309,8 @@ def test_a_schedule_is_made_shown_paused_resumed_and_removed(speaking: Shell) ->
     listed = speaking.good("schedule", "list")["schedules"]
     assert [set(row) for row in listed] == [{"schedule", "persona", "rule", "zone", "paused", "next"}] * 2
     assert [(row["schedule"], row["paused"]) for row in listed] == [(1, True), (2, False)]
-    assert speaking.good("schedule", "resume", "1") == {"schedule": 1, "state": "resumed"}
+    resumed = speaking.good("schedule", "resume", "1")
+    assert (resumed["state"], len(resumed["next"])) == ("resumed", 5)
     assert speaking.good("schedule", "remove", "1") == {"schedule": 1, "state": "removed"}
     assert [row["schedule"] for row in speaking.good("schedule", "list")["schedules"]] == [2]
 

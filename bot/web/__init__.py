@@ -1,0 +1,1 @@
+"""The web layer: what can be asked of a running bot, as JSON over HTTP on a Unix socket."""

@@ -1,0 +1,12 @@
+"""Settings: what of the configuration can change while the bot runs."""
+
+from __future__ import annotations
+
+from bot.app import App
+from bot.web.operation import Answer, Asked, Tell, operation
+
+
+@operation("POST", "/v1/config/reload", Asked)
+async def reload(app: App, asked: Asked, tell: Tell) -> Answer:
+    applied, restart = await app.reload()
+    return {"applied": applied, "needs_restart": restart}

@@ -1,0 +1,23 @@
+"""Timelines: what is held of people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from bot import clock
+from bot.app import App
+from bot.flows import ingest
+from bot.web.operation import Answer, Asked, Tell, operation
+
+
+class Import(Asked):
+    file: Path  # on the bot's machine; a relative one would mean another there
+    handle: str | None = None
+    dry_run: bool = False
+
+
+@operation("POST", "/v1/timelines", Import)
+async def hold(app: App, asked: Import, tell: Tell) -> Answer:
+    done = await ingest.ingest(app.database, asked.file, asked.handle, clock.now_ms(), asked.dry_run)
+    return {"handle": done.handle, **asdict(done.counts), "new": done.new, "dry_run": asked.dry_run}
