@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TORCH_INDEX ?=
 ARGS ?=
 
-.PHONY: help setup demo test interleavings lint format base base-quality replies imitation cyborgs bench gpu clean
+.PHONY: help setup demo test interleavings chaos lint format base base-quality replies imitation cyborgs schedules bench gpu clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -31,6 +31,9 @@ test: setup  ## all tests, on two cores: make test ARGS="-k outbox"
 
 interleavings: setup  ## the same texts in a thousand random companies, on the bundled base: two minutes
 	INTERLEAVINGS=1000 $(BIN)/python -m pytest tests/models/test_batching.py -k interleavings
+
+chaos: setup  ## everything goes wrong that may: make chaos ARGS="[--quick] [--only delivery] --json FILE"
+	@$(BIN)/python -P -m tests.chaos $(ARGS)
 
 lint: setup  ## style, types, and who may import whom
 	$(BIN)/ruff check .
@@ -57,6 +60,9 @@ imitation: setup  ## how well each system imitates: make imitation ARGS="--timel
 
 cyborgs: setup  ## how to make one voice of two people: make cyborgs ARGS="--timelines DIR --pairs a+b,c+d"
 	@$(BIN)/python -P -m bench.cyborgs $(ARGS)
+
+schedules: setup  ## how the bot bears ten thousand schedules: make schedules ARGS="--json FILE"
+	@$(BIN)/python -P -m bench.schedules $(ARGS)
 
 # The peers that the engine is compared with; nothing else needs them.
 PEERS := $(VENV)/.peers

@@ -33,6 +33,7 @@ class Worker:
                 budget_mb=BUDGET_MB,
                 max_batch=most_rows,
                 max_waiting=10_000,
+                max_waiting_per_person=10_000,
                 hang_seconds=600.0,
                 log=log,
                 cache=log.parent / "cache",

@@ -39,11 +39,11 @@ async def ranks(pool: Pool, wish: Wish, base: Path | None, texts: Sequence[str],
     """
     items = [Item(text, wish.message) for text in texts]
     reader, checkpoint = (base, None) if base and wish.message is not None else (wish.base, wish.checkpoint)
-    within = _wishes(reader, checkpoint, items)
+    within = _wishes(reader, checkpoint, items, wish.person)
     if wish.message is not None:
-        without = _wishes(reader, checkpoint, [Item(text, "") for text in texts])
+        without = _wishes(reader, checkpoint, [Item(text, "") for text in texts], wish.person)
     elif base is not None:
-        without = _wishes(base, None, items)
+        without = _wishes(base, None, items, wish.person)
     else:
         return [None] * len(texts)
     try:
@@ -61,6 +61,6 @@ async def ranks(pool: Pool, wish: Wish, base: Path | None, texts: Sequence[str],
     return found
 
 
-def _wishes(base: Path, checkpoint: Path | None, items: Sequence[Item]) -> list[ScoreWish]:
+def _wishes(base: Path, checkpoint: Path | None, items: Sequence[Item], person: str) -> list[ScoreWish]:
     starts = range(0, len(items), AT_A_TIME)
-    return [ScoreWish(base, checkpoint, tuple(items[start : start + AT_A_TIME])) for start in starts]
+    return [ScoreWish(base, checkpoint, tuple(items[start : start + AT_A_TIME]), person) for start in starts]
