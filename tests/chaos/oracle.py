@@ -141,9 +141,9 @@ def obstinate(requests: Sequence[Request], outbox: Sequence[Row]) -> list[str]:
         own = [request for request in requests if (request.kind, request.account) == ("post", account)]
         for place, request in enumerate(own):
             log, later = logs[request.row], own[place + 1 :]
-            knows_limit = ("queued", request.at, TOO_MANY) in log
-            if knows_limit and any(other.row == request.row and other.at < request.reset_at for other in later):
-                found.append(f"{request.row} was to wait until {request.reset_at} and was sent before")
+            knows_limit = any((at, detail) == (request.at, TOO_MANY) for _, at, detail in log)
+            if knows_limit and any(other.at < request.reset_at for other in later):
+                found.append(f"{account} was to wait until {request.reset_at} and something was sent before")
             is_final = any(at == request.at and state == "rejected" for state, at, _ in log)
             if is_final and any(other.row == request.row for other in later):
                 found.append(f"{request.row} was refused for good and sent again")
