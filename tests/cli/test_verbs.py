@@ -298,21 +298,37 @@ def test_a_prompt_and_handles_may_stand_behind_options(speaking: Shell) -> None:
 
 
 def test_a_schedule_is_made_shown_paused_resumed_and_removed(speaking: Shell) -> None:
-    added = speaking.good("schedule", "add", HANDLE, "--every", "1h", "--prompt", "so")
-    assert set(added) == {"schedule", "persona", "rule", "zone", "next"}
-    assert (added["schedule"], added["persona"], added["rule"], added["zone"]) == (1, HANDLE, "every 3600s", "UTC")
-    assert len(added["next"]) == 5
+    added = speaking.good("schedule", "add", HANDLE, "--every", "1h", "--prompt", "so", "--chance", "0.5")
+    plan = {
+        "schedule": 1, "persona": HANDLE, "rule": "every 3600s", "zone": "UTC", "platform": "local", "account": "feed",
+        "prompt": "so", "quiet": "", "jitter_seconds": 0, "late_seconds": None, "chance": 0.5, "approval": "off",
+        "paused": False,
+    }  # fmt: skip
+    coming = added.pop("next")
+    assert added == plan
+    assert [set(moment) for moment in coming] == [{"due", "speaks"}] * 5
     shown = speaking("schedule", "add", HANDLE, "--cron", "0 9 * * mon-fri", "--tz", "Europe/Helsinki").out
     assert shown.startswith(f"Schedule 2: {HANDLE}, cron 0 9 * * mon-fri. Its next times:\n")
     assert shown.count(" 09:00:00 EE") == 5
     assert speaking.good("schedule", "pause", "1") == {"schedule": 1, "state": "paused"}
     listed = speaking.good("schedule", "list")["schedules"]
-    assert [set(row) for row in listed] == [{"schedule", "persona", "rule", "zone", "paused", "next"}] * 2
+    assert listed[0] == {**plan, "paused": True, "next": coming[0]["due"]}
     assert [(row["schedule"], row["paused"]) for row in listed] == [(1, True), (2, False)]
     resumed = speaking.good("schedule", "resume", "1")
     assert (resumed["state"], len(resumed["next"])) == ("resumed", 5)
+    assert speaking.good("schedule", "show", "1") == {**plan, "next": coming, "past": []}
     assert speaking.good("schedule", "remove", "1") == {"schedule": 1, "state": "removed"}
     assert [row["schedule"] for row in speaking.good("schedule", "list")["schedules"]] == [2]
+
+
+def test_a_preview_shows_what_would_come_and_stores_nothing(speaking: Shell) -> None:
+    ask = (HANDLE, "--times", "3", "--between", "09:00-21:00", "--apart", "2h", "--tz", "Australia/Lord_Howe")
+    previewed = speaking.good("schedule", "preview", *ask, "-n", "9")
+    assert (previewed["rule"], len(previewed["next"])) == ("random 3 09:00-21:00 7200s", 9)
+    shown = speaking("schedule", "preview", *ask, "-n", "3").out.splitlines()
+    assert shown[0].endswith("would come at these times (nothing was stored):")
+    assert len(shown) == 4
+    assert speaking.good("schedule", "list") == {"schedules": []}
 
 
 @pytest.mark.parametrize(

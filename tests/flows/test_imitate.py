@@ -22,6 +22,7 @@ from bot.errors import (
 )
 from bot.flows.choose import chosen, seeds_of
 from bot.flows.imitate import last_words, report
+from bot.moderation import Repeats
 from bot.pool.protocol import ScoreWish
 from bot.store import personas
 from bot.tweetlength import weighted_length
@@ -151,7 +152,7 @@ async def test_what_moderation_refuses_is_not_taken_however_characteristic(
     blocked = block(tmp_path, first.text)
     async with opened(data, environ, MODERATION__BLOCK_LIST=blocked) as app:
         done = await app.imitator.imitate(PERSONA, "the gull", 1, 8, app.sampling)
-        spoken = await app._speak(done.persona, "the gull", 8)
+        spoken = await app.speaker.speak(done.persona, "the gull", 8, None, Repeats({}))
     second = done.candidates[0]
     assert second.verdict.accepted
     # What it was taken from goes along: what is acceptable, the best first, and why the rest is not.
