@@ -179,6 +179,8 @@ async def keep_reloading(app: App, asked: asyncio.Event) -> None:
             applied, restart = await app.reload()
         except MockingbirdError as error:
             logger.error("the configuration stays as it is: %s", error)
+        except Exception:
+            logger.exception("the configuration could not be read again")
         else:
             for line in lines.reloaded({"applied": applied, "needs_restart": restart}):
                 logger.info("configuration read again: %s", line)

@@ -184,6 +184,8 @@ class Desk:
                         self._waiters.place(await self.listing())
                 except MockingbirdError as error:  # such as a full disk: it may have room later
                     log.error("requests: %s", error)
+                except Exception:  # whoever waits would otherwise wait for ever
+                    log.exception("requests could not be taken up; the next look tries again")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(TICK):
                         await self._stir.wait()

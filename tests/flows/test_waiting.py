@@ -5,6 +5,7 @@ import contextlib
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -412,6 +413,21 @@ async def test_a_training_that_cannot_go_on_now_goes_on_when_it_is_asked_again_o
             await asyncio.sleep(0.005)
     job = await job_of(work, request)
     assert job.run_id == 1
+
+
+async def test_a_database_that_another_program_holds_for_long_keeps_nobody_waiting_for_ever(work: Work) -> None:
+    database = work.database
+    database._thread.submit(database._db.execute, "PRAGMA busy_timeout = 50").result()
+    work.free.set()
+    async with running(desk := desk_of(work)) as task:
+        await say(desk, "before")
+        await work.until("before")
+        with contextlib.closing(sqlite3.connect(database.folder / "mockingbird.db")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            desk._stir.set()
+            await asyncio.sleep(0.2)
+        assert not task.done()
+        assert (await desk.wait((await say(desk, "after")).id))["text"] == "after for ann"
 
 
 async def test_what_is_too_late_is_told(work: Work) -> None:
