@@ -128,10 +128,13 @@ async def take_next(
     try:
         return await asyncio.shield(taking)
     except asyncio.CancelledError:
-        taken = await taking
-        if taken is not None and taken.state is PostState.SENDING:
-            reason = "the bot stopped before it was sent"
-            await database.run(lambda db: outbox.not_sent(db, taken.id, reason, now(), now()))
+        try:
+            taken = await taking
+            if taken is not None and taken.state is PostState.SENDING:
+                reason = "the bot stopped before it was sent"
+                await database.run(lambda db: outbox.not_sent(db, taken.id, reason, now(), now()))
+        except Exception:  # raised in place of the cancellation, it would keep the bot from stopping
+            log.exception("what was being claimed could not be put back; the next start looks it up")
         raise
 
 

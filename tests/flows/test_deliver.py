@@ -1,8 +1,10 @@
 """What stands in the outbox is said exactly once, whatever the platform answers and whenever the bot is killed."""
 
 import asyncio
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -312,6 +314,22 @@ async def test_cancelled_between_claim_and_send_it_puts_the_post_back(database: 
         await taking
     assert await states(database) == ["queued"]
     assert (await database.run(lambda db: ledger.used(db, "local", "feed", 1_000_000)))["posts_per_day"] == 0
+
+
+async def test_it_stops_though_another_program_holds_the_database(database: Database) -> None:
+    database._thread.submit(database._db.execute, "PRAGMA busy_timeout = 300").result()
+    wake = asyncio.Event()
+    forever = deliver.keep_delivering(database, {"local": Platform()}, Clock(), Limits, deliver.allows, wake)
+    delivering = asyncio.create_task(forever)
+    await database.run(lambda db: None)
+    await asyncio.sleep(0.1)
+    with contextlib.closing(sqlite3.connect(database.folder / "mockingbird.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        wake.set()
+        await asyncio.sleep(0.1)  # now it waits for the database
+        delivering.cancel()
+        done, _ = await asyncio.wait([delivering], timeout=10)
+    assert done
 
 
 async def test_it_wakes_by_itself_when_something_is_due_and_when_it_is_told(database: Database) -> None:
