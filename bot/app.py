@@ -44,8 +44,8 @@ from models.sampling import Sampling
 log = logging.getLogger(__name__)
 
 LONGEST_OCCUR_S = 1.0  # of recording what is due, before the first of it is spoken
-# What the worker and its queue were started with.
-FIXED = ("model.device", "model.threads", "model.max_batch", "model.adapters_mb", "pool.")
+# What the worker and its queue were started with, and a secret that was read at the start.
+FIXED = ("model.device", "model.threads", "model.max_batch", "model.adapters_mb", "pool.", "hub.")
 
 
 class App:

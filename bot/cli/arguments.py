@@ -179,8 +179,8 @@ def add_accounts(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:
     parts("list", "List the accounts with what they have used up of the limits.")
     for name, sentence in (("pause", "Let an account say nothing until it is resumed."), ("resume", "Let it go on.")):
         part = parts(name, sentence)
-        part.add_argument("platform", type=text)
-        part.add_argument("account", type=text)
+        part.add_argument("platform", type=message)
+        part.add_argument("account", type=message)
 
 
 def add_outbox(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:
@@ -189,7 +189,7 @@ def add_outbox(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:
     listed.add_argument("--limit", type=number_from(1, 1000), default=20, help="how many (default: 20)")
     for name, sentence in OUTBOX.items():
         part = parts(name, sentence)
-        part.add_argument("id", type=text, help="the post's id, or its beginning or end")
+        part.add_argument("id", type=message, help="the post's id, or its beginning or end")
         if name == "edit":
             part.add_argument("text", type=message)
         if name == "confirm":

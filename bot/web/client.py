@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 
@@ -40,7 +41,7 @@ class Outside:
         """Raises Answered with what the bot said if it refused, BotGone if it never came to say anything."""
         given: dict[str, Any] = asked.model_dump(mode="json", exclude_none=True)
         names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
-        path = operation.path.format(**{name: given.pop(name) for name in names})
+        path = operation.path.format(**{name: quote(str(given.pop(name)), safe="") for name in names})
         if operation.method == "POST":
             sent = {"json": given}
         else:

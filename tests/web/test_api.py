@@ -23,7 +23,7 @@ from bot.web import socket as address
 from bot.web.api import serving
 from bot.web.door import Inside, door
 from bot.web.operation import Asked
-from bot.web.operations import EVERY, personas, schedules, settings, timelines
+from bot.web.operations import EVERY, accounts, personas, schedules, settings, timelines
 from tests.command import tweets_of
 
 
@@ -116,6 +116,14 @@ async def test_the_same_door_leads_to_the_running_bot_or_inside(tmp_path: Path) 
         assert told.value.exit_code == 1
 
 
+@pytest.mark.parametrize("name", ["a/b", "a?b", "a#b", "100%41", "é x"])
+async def test_a_name_means_the_same_there_as_here_whatever_it_holds(app: App, name: str) -> None:
+    async with door(app.database.folder, lambda: app) as there:
+        for found in (there, Inside(app)):
+            answer = await found.ask(accounts.pause, accounts.One(platform="local", account=name), print)
+            assert answer == {"platform": "local", "account": name, "state": "paused"}
+
+
 async def test_a_data_directory_with_a_long_path_has_a_socket_too(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 30) / "data"
     async with App(Config(), folder, {}) as app, serving(app), door(folder, lambda: app) as found:
@@ -166,15 +174,16 @@ async def test_the_configuration_is_read_again_and_what_needs_a_restart_is_named
 
     async with App(read(), tmp_path / "data", {}, read) as app, serving(app):
         file.write_text("[sampling]\ntop_p = 0.6\ntries = 2\n[pool]\nmax_waiting = 3\n[moderation]\nmax_length = 99\n")
+        environ["MOCKINGBIRD__HUB__TOKEN_ENV"] = "ANOTHER"  # it was read at the start
         _, answer, _ = await fetch(app, "POST", "/v1/config/reload", {})
         assert answer == {
             "applied": ["sampling.top_p", "sampling.tries", "moderation.max_length"],
-            "needs_restart": ["pool.max_waiting"],
+            "needs_restart": ["pool.max_waiting", "hub.token_env"],
         }
         assert (app.sampling.top_p, app.imitator.tries, app.moderator.settings.max_length) == (0.6, 2, 99)
         assert (await fetch(app, "POST", "/v1/config/reload", {}))[1] == {
             "applied": [],
-            "needs_restart": ["pool.max_waiting"],
+            "needs_restart": ["pool.max_waiting", "hub.token_env"],
         }
         file.write_text("[sampling]\ntop_p = 7\n")
         status, answer, _ = await fetch(app, "POST", "/v1/config/reload", {})
