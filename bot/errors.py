@@ -52,6 +52,8 @@ class DataDirectoryUnusable(MockingbirdError):
 class DiskFull(MockingbirdError):
     """The disk that holds {folder} is full: free some space and try again; nothing was half-written."""
 
+    passing = True
+
 
 # Ingest
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from bot import clock
 from bot.domain import Occurrence, OccurrenceState, Persona, SaidAlready, Schedule
-from bot.errors import MockingbirdError
+from bot.errors import MockingbirdError, Muted
 from bot.flows.occur import Unsaid, latest_ms, moment, occur_due, tell, unsaid
 from bot.flows.schedule import cause_of
 from bot.flows.together import together
@@ -198,6 +198,8 @@ async def speak(database: Database, imitate: Imitate, turn: Turn, now: Now, late
             except SaidAlready:
                 continue
         reason = SAID_ALREADY
+    except Muted:  # since it was its turn: the next look says so
+        return None
     except MockingbirdError as error:
         if error.passing:  # it stays due: the next firing tries again, until it is too late
             log.warning("%s waits: %s", turn.key, error)
@@ -243,7 +245,7 @@ def _queue(db: Db, turn: Turn, spoken: Spoken, cause: Mapping[str, Any], now: in
         },
         spoken.text,
         due_at=occurrence.due_at,
-        expires_at=occurrence.due_at + lateness.approval_ms if draft else _expires(schedule, occurrence, lateness),
+        expires_at=occurrence.due_at + lateness.approval_ms if draft else _expires(schedule, occurrence, now, lateness),
         now=now,
         draft=draft,
         persona_id=turn.persona.id,
@@ -259,12 +261,8 @@ def needs_approval(db: Db, schedule: Schedule) -> bool:
     return schedule.approval == "always"
 
 
-def _expires(schedule: Schedule, occurrence: Occurrence, lateness: Lateness) -> int:
-    """When it is too late to say it; at the beginning of quiet hours if it would be by their end."""
+def _expires(schedule: Schedule, occurrence: Occurrence, now: int, lateness: Lateness) -> int:
+    """When it is too late to say it: what waits in the outbox knows nothing of quiet hours, so when they begin."""
     latest = occurrence.due_at + latest_ms(schedule, lateness.max_late_ms)
-    times = clock.times_of(schedule)
-    begin = clock.quiet_turns(times, occurrence.due_at)
-    if begin is None or begin >= latest:
-        return latest
-    end = clock.quiet_turns(times, begin)
-    return begin if end is not None and end >= latest else latest
+    begin = clock.quiet_turns(clock.times_of(schedule), now)
+    return latest if begin is None else min(begin, latest)

@@ -13,8 +13,8 @@ import sqlite_utils
 from bot import clock
 from bot.config import ModerationSettings
 from bot.domain import OccurrenceState, Persona, Post, PostState, Schedule
-from bot.errors import NothingAcceptable
-from bot.flows import fire, occur, schedule
+from bot.errors import DiskFull, Muted, NothingAcceptable
+from bot.flows import fire, occur, quiet, schedule
 from bot.flows.fire import FireReport, Spoken, fire_due, seed_of
 from bot.flows.schedule import Plan
 from bot.moderation import Moderator
@@ -84,8 +84,9 @@ async def test_what_would_be_too_late_after_quiet_hours_is_missed(database: Data
     assert (await past(database, made))[0][1] is OccurrenceState.MISSED
 
 
-async def test_a_post_does_not_wait_in_the_outbox_into_quiet_hours_that_outlast_it(database: Database) -> None:
-    await add(database, replace(PLAN, rule="cron 50 12 * * *", quiet="13:00-15:00"))
+@pytest.mark.parametrize("silent", ["13:00-13:30", "13:00-15:00"])
+async def test_a_post_does_not_wait_in_the_outbox_into_quiet_hours(database: Database, silent: str) -> None:
+    await add(database, replace(PLAN, rule="cron 50 12 * * *", quiet=silent))
     await fired(database, NOW + 50 * MINUTE)
     assert [post.expires_at for post in await rows(database, "post")] == [NOW + HOUR]
 
@@ -169,6 +170,28 @@ async def test_what_is_due_while_muted_is_skipped(database: Database, scope: str
     assert [unsaid.reason for unsaid in report.skipped] == ["muted until Mon 2026-06-01 16:30 EEST"]
     assert len((await fired(database, NOW + 2 * HOUR)).queued) == 1
     assert [state for _, state, _ in await past(database, made)] == [OccurrenceState.SKIPPED, OccurrenceState.QUEUED]
+
+
+async def test_who_is_muted_after_its_turn_came_is_skipped_all_the_same(database: Database) -> None:
+    made = await add(database, PLAN)
+
+    async def muted(persona: Persona, schedule: Schedule, seed: int) -> Spoken:
+        await quiet.mute(database, "everything", 60, NOW + HOUR)
+        raise Muted(who=persona.slug, until="soon")
+
+    assert await fire_due(database, muted, NOW + HOUR, MAX_LATE) == FireReport()
+    await fired(database, NOW + HOUR)
+    assert [state for _, state, _ in await past(database, made)] == [OccurrenceState.SKIPPED]
+
+
+async def test_a_full_disk_only_puts_off_what_is_due(database: Database) -> None:
+    await add(database, PLAN)
+
+    async def full(persona: Persona, schedule: Schedule, seed: int) -> Spoken:
+        raise DiskFull(folder=database.folder)
+
+    assert await fire_due(database, full, NOW + HOUR, MAX_LATE) == FireReport()
+    assert len((await fired(database, NOW + HOUR)).queued) == 1
 
 
 # --- Notices ----------------------------------------------------------------------------------------------------------
