@@ -29,15 +29,16 @@ from bot.flows.speak import Speaker
 from bot.flows.train import Trained, Warn, carry_out
 from bot.flows.waiters import Hear
 from bot.flows.waiting import Desk
-from bot.moderation import Moderator
+from bot.moderation import Moderator, Repeats
 from bot.platforms.local.poster import LocalPoster
 from bot.pool.child import cores
 from bot.pool.lease import Lease
 from bot.pool.local import LocalPool, WorkerSettings
 from bot.pool.protocol import Tell
 from bot.pool.trainer import train
-from bot.store import accounts, outbox, phrases, schedules
-from bot.store.database import Database
+from bot.store import accounts, outbox, phrases, recent, schedules
+from bot.store.database import Database, Db
+from bot.store.decisions import Judge
 from bot.store.ledger import Limits
 from models.sampling import Sampling
 
@@ -95,8 +96,9 @@ class App:
             Ahead(config.ahead.texts, config.ahead.personas),
         )
         self.speaker = Speaker(self.imitator, Freshness(self.database), lambda: self.sampling)
-        # So many that their texts find room in the pool's queue.
-        imitations = max(1, min(config.model.max_batch, config.pool.max_waiting // at_once))
+        # So many that their texts find room in the pool's queue, though one person asked for all of them.
+        room = min(config.pool.max_waiting, config.pool.max_waiting_per_person)
+        imitations = max(1, min(config.model.max_batch, room // at_once))
         self.desk = Desk(self.database, config.quota, self._imitate, self._train, imitations)
 
     async def __aenter__(self) -> Self:
@@ -118,11 +120,22 @@ class App:
         """The one that judges now: another one, once a setting or a phrase has changed."""
         return self.imitator.moderator
 
-    def judge_text(self, post: Post, text: str) -> Verdict:
-        """Whether a person may have this text said in place of the post's; its reasons are in words."""
-        moderator = self.moderator
-        verdict = moderator.judge_text(text, str(post.cause.get("prompt", "")))
-        return Verdict(moderator.in_words(verdict, text))
+    async def judge_for(self, name: str) -> Judge:
+        """Whether a person may have a text said in place of this post's; its reasons are in words."""
+
+        def others(db: Db) -> dict[str, str]:
+            post = outbox.find(db, name)
+            said = recent.texts(db, post.platform, post.account, clock.now_ms())
+            return {post_id: text for post_id, text in said.items() if post_id != post.id}
+
+        repeats = await asyncio.to_thread(Repeats, await self.database.run(others))
+
+        def judge(post: Post, text: str) -> Verdict:
+            moderator = self.moderator
+            verdict = moderator.judge_text(text, str(post.cause.get("prompt") or ""), repeats)
+            return Verdict(moderator.in_words(verdict, text))
+
+        return judge
 
     def forbids(self, text: str) -> str | None:
         """Why a text that waits must not be said after all; None if it may."""

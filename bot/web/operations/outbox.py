@@ -57,13 +57,15 @@ async def approve(app: App, asked: One, tell: Tell) -> Answer:
 
 @operation("POST", "/v1/outbox/{id}/edit", Edit)
 async def edit(app: App, asked: Edit, tell: Tell) -> Answer:
-    change = partial(decisions.edit, name=asked.id, text=asked.text, judge=app.judge_text, now=clock.now_ms())
+    judge = await app.judge_for(asked.id)
+    change = partial(decisions.edit, name=asked.id, text=asked.text, judge=judge, now=clock.now_ms())
     return facts(await app.database.run(change))
 
 
 @operation("POST", "/v1/outbox/{id}/replace", One)
 async def replace(app: App, asked: One, tell: Tell) -> Answer:
-    return facts(await decide.replace(app.database, asked.id, app.judge_text, app.speaker.further, clock.now_ms))
+    judge = await app.judge_for(asked.id)
+    return facts(await decide.replace(app.database, asked.id, judge, app.speaker.further, clock.now_ms))
 
 
 @operation("POST", "/v1/outbox/{id}/drop", One)

@@ -1,0 +1,51 @@
+"""The parts fit together: what one lets in finds room in the next, and what people choose is judged as what is made."""
+
+from pathlib import Path
+
+import pytest
+
+from bot import clock
+from bot.app import App
+from bot.config import Config
+from bot.domain import Post
+from bot.errors import TextRefused
+from bot.store import decisions, outbox
+from bot.store.database import Db
+
+HOUR = 3_600_000
+SAID = "the lighthouse keeper made bread again this morning"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"max_waiting_per_person": 20}, {"max_waiting": 5}, {"max_waiting": 50, "max_waiting_per_person": 3}],
+)
+async def test_all_imitations_that_are_under_way_at_once_find_room_in_the_pool(
+    tmp_path: Path, settings: dict[str, int]
+) -> None:
+    config = Config.model_validate({"pool": settings})
+    async with App(config, tmp_path / "data", {}) as app:
+        texts = app.desk.at_once * app.imitator.at_once
+        assert 1 <= texts <= min(config.pool.max_waiting, config.pool.max_waiting_per_person)
+
+
+async def test_nobody_puts_what_the_account_has_nearly_said_in_place_of_a_draft(tmp_path: Path) -> None:
+    async with App(Config(), tmp_path / "data", {}) as app:
+        now = clock.now_ms()
+
+        def add(db: Db) -> Post:
+            outbox.add(db, "local", "feed", "said", {}, SAID, now, now + HOUR, now)
+            others = [{"text": f"{SAID}!!", "seed": 1, "rank": 2.0}, {"text": "soup it is", "seed": 2, "rank": 1.0}]
+            return outbox.add(
+                db, "local", "feed", "draft", {}, "a gull", now, now + HOUR, now, draft=True, alternatives=others
+            )
+
+        draft = await app.database.run(add)
+        judge = await app.judge_for(draft.id)
+        with pytest.raises(TextRefused, match="nearly the same"):
+            await app.database.run(lambda db: decisions.edit(db, draft.id, f"{SAID}, again", judge, now))
+        edited = await app.database.run(lambda db: decisions.edit(db, draft.id, "A gull!", judge, now))
+        assert edited.text == "A gull!"  # its own text stands in nobody's way
+        replaced = await app.database.run(lambda db: decisions.replace(db, draft.id, judge, now))
+        assert replaced is not None
+        assert replaced.text == "soup it is"
