@@ -16,7 +16,7 @@ from typing import Any, Self
 from bot import clock, hub
 from bot.config import Config, changes, keeping, secret
 from bot.domain import FeedEntry, Job, Post, Poster, Verdict
-from bot.errors import NothingAcceptable
+from bot.errors import NothingAcceptable, UnknownPlatform, did_you_mean
 from bot.flows import quiet
 from bot.flows.ahead import Ahead
 from bot.flows.deliver import keep_delivering
@@ -161,6 +161,12 @@ class App:
             self.imitator.moderator = self.moderator.banning(await self.database.run(phrases.every))
             return plain
 
+    def check_platform(self, platform: str) -> None:
+        """Raises UnknownPlatform for one through which nothing is spoken: what is queued for it would only wait."""
+        known = {LocalPoster.platform, *(poster.platform for poster in self.posters)}
+        if platform not in known:
+            raise UnknownPlatform(platform=platform, nearest=did_you_mean(platform, known))
+
     async def post(
         self,
         persona: str,
@@ -173,6 +179,7 @@ class App:
         person: str = "",
     ) -> list[Post]:
         """Queues a post, or a thread of several parts, to be said now or, as drafts, once they are approved."""
+        self.check_platform(platform)
         latest = self.lateness.approval_ms if draft else self.lateness.max_late_ms
         speak, now = self.speaker.speak, clock.now_ms()
         return await post(

@@ -219,6 +219,10 @@ class Unexpected(MockingbirdError):
 # The outbox
 
 
+class UnknownPlatform(MockingbirdError):
+    """There is no platform {platform!r}{nearest}: nothing could be said there."""
+
+
 class UnknownPost(MockingbirdError):
     """There is no post {post}{nearest}: `mockingbird outbox list` shows them."""
 

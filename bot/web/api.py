@@ -143,8 +143,11 @@ async def read(operation: Operation[Any], request: web.Request) -> Asked:
     if request.can_read_body:
         try:
             body = await request.json()
-        except ValueError:
+            json.dumps(body, ensure_ascii=False).encode()  # half a letter can be written in JSON, but kept nowhere
+        except (ValueError, RecursionError):
             raise BadRequest(reason="The body is not JSON") from None
+        except web.HTTPRequestEntityTooLarge:
+            raise BadRequest(reason=f"The body is larger than {LARGEST:,} bytes") from None
         if not isinstance(body, dict):
             raise BadRequest(reason="The body is not a JSON object")
         given |= body

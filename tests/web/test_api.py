@@ -77,6 +77,12 @@ async def test_another_client_gets_plain_json(app: App, tmp_path: Path) -> None:
     ("method", "path", "body", "status", "said"),
     [
         ("POST", "/v1/timelines", b"{no json", 400, "The body is not JSON."),
+        ("POST", "/v1/timelines", b"[" * 200_000, 400, "The body is not JSON."),
+        ("POST", "/v1/timelines", b'{"file": "\\ud800"}', 400, "The body is not JSON."),
+        ("POST", "/v1/timelines", b" " * 2**20 + b"{}", 400, "The body is larger than 1,048,576 bytes."),
+        ("POST", "/v1/trainings", {"handles": ["jo"], "recipe": "slow"}, 400, "recipe: Input should be 'quick'"),
+        ("POST", "/v1/posts", {"persona": "jo", "platform": "locale"}, 404, "There is no platform 'locale' (did you"),
+        ("POST", "/v1/schedules", {"persona": "jo", "every": "1h", "platform": "x"}, 404, "There is no platform 'x'"),
         ("POST", "/v1/timelines", [], 400, "The body is not a JSON object."),
         ("POST", "/v1/timelines", {}, 400, "file: Field required."),
         ("POST", "/v1/timelines", {"file": "x", "fiel": 1}, 400, "fiel: Extra inputs are not permitted."),

@@ -61,12 +61,14 @@ def plan_of(asked: Add) -> Plan:
 
 @operation("POST", "/v1/schedules", Add)
 async def add(app: App, asked: Add, tell: Tell) -> Answer:
+    app.check_platform(asked.platform)
     added, coming = await schedule.add(app.database, app.moderator, plan_of(asked), draw_seed(), clock.now_ms())
     return {**facts(added, asked.persona), "next": moments(coming)}
 
 
 @operation("POST", "/v1/schedules/preview", Preview)
 async def preview(app: App, asked: Preview, tell: Tell) -> Answer:
+    app.check_platform(asked.platform)
     plan = plan_of(asked)
     coming = await schedule.preview(app.database, app.moderator, plan, draw_seed(), clock.now_ms(), asked.n)
     return {"persona": plan.persona, "rule": plan.rule, "zone": plan.zone, "next": moments(coming)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from bot import clock
@@ -12,7 +14,7 @@ from training.recipe import FULL
 
 class Train(Asked):
     handles: list[str] = Field(min_length=1)
-    recipe: str | None = None
+    recipe: Literal["quick", "standard", "thorough", "huggingtweets"] | None = None
     full: bool = False
     weights: list[float] | None = None
     seed: int | None = Field(default=None, ge=0, lt=2**63)
