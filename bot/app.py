@@ -267,14 +267,18 @@ class App:
             self.imitator.ahead.keep_ready(self.imitator.make_ahead, self.lease),
         )
         tasks = [asyncio.create_task(each) for each in work]
+        stopped = asyncio.create_task(stop.wait())
+        died: set[asyncio.Task[Any]] = set()
         try:
-            await stop.wait()
+            died, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
+            for task in (stopped, *tasks):
                 task.cancel()
-            await asyncio.wait(tasks)
+            await asyncio.wait([stopped, *tasks])
             self.wake = nothing
             await alarm.stop()
+        for task in died:  # a bot that lacks one of its parts would keep people waiting and say nothing of it
+            task.result()
 
     async def _keep_speaking(self, due: asyncio.Event, speaking: set[int], on_queued: Callable[[], None]) -> None:
         """Speaks what is recorded as due, whenever `due` is set; never returns."""

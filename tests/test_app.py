@@ -1,5 +1,6 @@
 """The parts fit together: what one lets in finds room in the next, and what people choose is judged as what is made."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,16 @@ async def test_nobody_puts_what_the_account_has_nearly_said_in_place_of_a_draft(
         replaced = await app.database.run(lambda db: decisions.replace(db, draft.id, judge, now))
         assert replaced is not None
         assert replaced.text == "soup it is"
+
+
+async def test_a_bot_of_which_a_part_has_died_ends_with_its_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die() -> None:
+        raise RuntimeError("a mistake of ours")
+
+    async with App(Config(), tmp_path / "data", {}) as app:
+        monkeypatch.setattr(app.desk, "run", die)
+        with pytest.raises(RuntimeError, match="a mistake of ours"):
+            async with asyncio.timeout(20):
+                await app.run(lambda entry: None, asyncio.Event())
