@@ -45,6 +45,12 @@ class DataDirectoryHeld(MockingbirdError):
     exit_code = 3
 
 
+class DatabaseBusy(MockingbirdError):
+    """Another program keeps the database in {folder} locked: end it, or try again in a moment."""
+
+    passing = True
+
+
 class DataDirectoryUnusable(MockingbirdError):
     """The data directory {folder} cannot be used ({reason}): choose another with --data or MOCKINGBIRD_DATA."""
 

@@ -18,7 +18,7 @@ from bot.domain import (
     Refused,
     Unauthorized,
 )
-from bot.errors import DiskFull, MockingbirdError
+from bot.errors import DatabaseBusy, DiskFull, MockingbirdError
 from bot.store import claims, outbox
 from bot.store.claims import Forbids, allows
 from bot.store.database import Database, Db, Transaction
@@ -192,12 +192,12 @@ async def look_up(database: Database, poster: Poster, post: Post, now: Now, long
 
 
 async def record(database: Database, change: Transaction[T], retry_s: float = 5.0) -> T:
-    """Writes down what the platform said, however long it takes until the disk has room for it: forgotten, it would
-    have to be looked up after the next start."""
+    """Writes down what the platform said, however long it takes until the disk has room for it and no other program
+    holds the database: forgotten, it would have to be looked up."""
     while True:
         try:
             return await database.run(change)
-        except DiskFull as error:
+        except (DiskFull, DatabaseBusy) as error:
             log.error("%s", error)
             await asyncio.sleep(retry_s)
 

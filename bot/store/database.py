@@ -15,7 +15,7 @@ from typing import NoReturn, TypeVar
 
 import sqlite_utils
 
-from bot.errors import DataDirectoryHeld, DataDirectoryUnusable, DiskFull
+from bot.errors import DatabaseBusy, DataDirectoryHeld, DataDirectoryUnusable, DiskFull
 from bot.store.migrations import migrations
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -130,6 +130,8 @@ def raise_for_people(error: BaseException, folder: Path) -> NoReturn:
         code = getattr(error, "sqlite_errorcode", None) or 0
         if code in FULL_CODES or code & 0xFF == sqlite3.SQLITE_FULL:
             raise DiskFull(folder=folder) from error
+        if code & 0xFF == sqlite3.SQLITE_BUSY:
+            raise DatabaseBusy(folder=folder) from error
         if code & 0xFF in UNUSABLE_CODES:
             raise DataDirectoryUnusable(folder=folder, reason=str(error)) from error
     if isinstance(error, OSError) and error.errno in FULL:

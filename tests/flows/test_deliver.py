@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain import Capability, Duplicate, Found, NotSent, Post, PostState, Refused, Unauthorized
+from bot.errors import DatabaseBusy
 from bot.flows import deliver
 from bot.flows.deliver import backoff_ms, deliver_due
 from bot.store import accounts, claims, ledger, outbox
@@ -264,6 +265,23 @@ async def test_what_the_platform_said_is_written_down_when_the_disk_has_room_aga
     assert (await states(database), recording.done()) == (["sending"], False)
     await limit(1_000_000)
     assert (await recording).state is PostState.POSTED
+
+
+async def test_what_the_platform_said_is_written_down_when_no_other_program_holds_the_database_any_more(
+    database: Database,
+) -> None:
+    database._thread.submit(database._db.execute, "PRAGMA busy_timeout = 20").result()
+    post_id = await add(database)
+    await database.run(lambda db: claims.claim(db, {"local": Platform.capability}, 1_000_000))
+    with contextlib.closing(sqlite3.connect(database.folder / "mockingbird.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        change = lambda db: outbox.posted(db, post_id, "remote-1", 1_000_001)  # noqa: E731
+        with pytest.raises(DatabaseBusy, match="Another program keeps the database"):
+            await database.run(change)
+        recording = asyncio.create_task(deliver.record(database, change, retry_s=0.01))
+        await asyncio.sleep(0.1)
+        assert not recording.done()
+    assert (await recording).remote_id == "remote-1"
 
 
 async def test_a_slow_account_holds_up_no_other(database: Database) -> None:

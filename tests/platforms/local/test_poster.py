@@ -8,8 +8,9 @@ import pytest
 
 from bot.domain import FeedEntry, Found, Post, PostState
 from bot.platforms.local.poster import LocalPoster
-from bot.store import feed
+from bot.store import claims, feed, outbox
 from bot.store.database import Database
+from bot.store.ledger import Limits
 
 
 @pytest.fixture
@@ -54,3 +55,14 @@ async def test_telling_may_fail_without_unsaying(database: Database, caplog: pyt
 
     assert await LocalPoster(database, tell).send(post()) == "1"
     assert "telling of it failed" in caplog.text
+
+
+async def test_looking_into_our_own_feed_is_no_read_that_a_limit_counts(database: Database) -> None:
+    capabilities = {"local": LocalPoster.capability}
+    for number in (1, 2):
+        await database.run(lambda db, key=f"{number}": outbox.notify(db, key, "hello", 1_000))  # type: ignore[misc]
+        await database.run(lambda db: claims.claim(db, capabilities, 1_000))
+        await database.run(lambda db: outbox.recover(db, 1_000))
+        looked = await database.run(lambda db: claims.look(db, capabilities, 1_000, Limits(reads_per_month=1)))
+        assert looked is not None
+        await database.run(lambda db, id=looked.id: outbox.posted(db, id, f"remote-{id}", 1_000))  # type: ignore[misc]
