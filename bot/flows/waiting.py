@@ -81,6 +81,11 @@ class Desk:
         add = partial(requests.add, kind=kind, person=person, place=place, asked=asked, now=now, deadline_at=deadline)
 
         def transaction(db: Db) -> tuple[Request, list[Job], list[int]]:
+            if not self._running:  # nobody else does, where only commands come and go
+                requests.prune(db, now)
+                for late in requests.expire(db, now):
+                    if late.job_id is not None:
+                        release(db, late.job_id, now)
             if kind == "imitate":
                 return add(db, self.quota), [], []
             job, others = train.queue(

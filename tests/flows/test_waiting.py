@@ -453,6 +453,21 @@ async def test_what_is_too_late_is_told(work: Work) -> None:
         assert await desk.wait(patient.id)
 
 
+async def test_without_a_bot_too_what_is_over_is_forgotten_and_takes_nobody_s_place(work: Work) -> None:
+    work.free.set()
+    desk = desk_of(work, QuotaSettings(max_waiting=1))
+    old = await say(desk, "old")
+    await desk.wait(old.id)
+    await say(desk, "left by a command that was killed", seconds=60)
+    with pytest.raises(PoolFull):
+        await say(desk, "too early")
+    later = NOW + 2 * 24 * 3_600_000
+    asked = await desk.ask("imitate", "ann", "hall", {"persona": "jo", "prompt": "new"}, later)
+    assert (await desk.wait(asked.id))["text"] == "new for ann"
+    with pytest.raises(UnknownRequest):
+        await desk.wait(old.id)
+
+
 async def test_what_ended_more_than_a_day_ago_is_forgotten(work: Work) -> None:
     desk = desk_of(work)
     work.free.set()
