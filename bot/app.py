@@ -16,7 +16,7 @@ from typing import Any, Self
 from bot import clock, hub
 from bot.config import Config, changes, keeping, secret
 from bot.domain import FeedEntry, Job, Post, Poster, Verdict
-from bot.errors import NothingAcceptable, UnknownPlatform, did_you_mean
+from bot.errors import BadPost, NothingAcceptable, UnknownPlatform, did_you_mean
 from bot.flows import quiet
 from bot.flows.ahead import Ahead
 from bot.flows.deliver import keep_delivering
@@ -36,7 +36,7 @@ from bot.pool.lease import Lease
 from bot.pool.local import LocalPool, WorkerSettings
 from bot.pool.protocol import Tell
 from bot.pool.trainer import train
-from bot.store import accounts, outbox, phrases, recent, schedules
+from bot.store import accounts, ledger, occurrences, outbox, phrases, recent, schedules
 from bot.store.database import Database, Db
 from bot.store.decisions import Judge
 from bot.store.ledger import Limits
@@ -44,6 +44,8 @@ from models.sampling import Sampling
 
 log = logging.getLogger(__name__)
 
+PRUNE_EVERY_MS = 86_400_000
+REMEMBERED_MS = 90 * 86_400_000  # what became of a schedule's due moments
 LONGEST_OCCUR_S = 1.0  # of recording what is due, before the first of it is spoken
 # What the worker and its queue were started with, and a secret that was read at the start.
 FIXED = ("model.device", "model.threads", "model.max_batch", "model.adapters_mb", "pool.", "hub.")
@@ -161,6 +163,11 @@ class App:
             self.imitator.moderator = self.moderator.banning(await self.database.run(phrases.every))
             return plain
 
+    @property
+    def running(self) -> bool:
+        """Whether what waits is being done; a command that has opened the data directory does its own wish only."""
+        return self.wake is not nothing
+
     def check_platform(self, platform: str) -> None:
         """Raises UnknownPlatform for one through which nothing is spoken: what is queued for it would only wait."""
         known = {LocalPoster.platform, *(poster.platform for poster in self.posters)}
@@ -180,6 +187,8 @@ class App:
     ) -> list[Post]:
         """Queues a post, or a thread of several parts, to be said now or, as drafts, once they are approved."""
         self.check_platform(platform)
+        if not self.moderator.leaves_room(prompt):
+            raise BadPost(reason="The prompt is too long: a quarter of a text's length is kept for what is to be said.")
         latest = self.lateness.approval_ms if draft else self.lateness.max_late_ms
         speak, now = self.speaker.speak, clock.now_ms()
         return await post(
@@ -241,8 +250,13 @@ class App:
         posters: dict[str, Poster] = {poster.platform: poster for poster in (local, *self.posters)}
         due = asyncio.Event()
         speaking: set[int] = set()
+        pruned = 0
 
         async def ring() -> None:
+            nonlocal pruned
+            if (now := clock.now_ms()) - pruned > PRUNE_EVERY_MS:
+                await self.database.run(lambda db: prune(db, now))
+                pruned = now
             unheard = await occur_due(
                 self.database, clock.now_ms(), self.lateness.max_late_ms, speaking, LONGEST_OCCUR_S
             )
@@ -315,6 +329,12 @@ class App:
             job, lambda progress: hear(asdict(progress)), lambda warning: hear({"warning": warning})
         )
         log.info("training done", extra={"persona": trained.persona.slug, "run": trained.run_id})
+
+
+def prune(db: Db, now: int) -> None:
+    """Forgets what nobody can need any more."""
+    ledger.prune(db, now)
+    occurrences.prune(db, now - REMEMBERED_MS)
 
 
 def nothing() -> None:

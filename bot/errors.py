@@ -205,7 +205,14 @@ class Answered(MockingbirdError):
 
 
 class BotGone(MockingbirdError):
-    """The bot stopped before it answered: look what became of what you asked for before you ask again."""
+    """The bot stopped before it answered: look what became of it (`mockingbird queue list`, `mockingbird outbox list`)
+    before you ask again."""
+
+
+class BotSilent(MockingbirdError):
+    """The running bot does not answer: ask again, or look into what it does."""
+
+    passing = True
 
 
 class BotStopping(MockingbirdError):
@@ -227,6 +234,10 @@ class Unexpected(MockingbirdError):
 
 class UnknownPlatform(MockingbirdError):
     """There is no platform {platform!r}{nearest}: nothing could be said there."""
+
+
+class UnknownAccount(MockingbirdError):
+    """There is no account {account}{nearest}: `mockingbird account list` shows them all."""
 
 
 class UnknownPost(MockingbirdError):

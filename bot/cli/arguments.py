@@ -25,6 +25,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if left:
         quoted = "; put the prompt in quotes" if asked.verb in ("imitate", "post") else ""
         parser.error(f"unrecognized arguments: {' '.join(left)}{quoted}")
+    if hasattr(asked, "place"):
+        asked.platform, asked.account = asked.place
     for name in ("data", "config", "part"):
         setattr(asked, name, getattr(asked, name, None))
     asked.json = getattr(asked, "json", False)
@@ -168,7 +170,7 @@ def add_quiet(
     phrases("add", "Ban a phrase; what waits and holds it is cancelled.").add_argument("phrase", type=message)
     phrases("remove", "Allow a phrase again.").add_argument("phrase", type=message)
     mutes("list", "List who is muted, and until when.")
-    scope = "everything, persona:NAME or account:PLATFORM/NAME"
+    scope = "everything, persona:NAME or PLATFORM/ACCOUNT"
     muted = mutes("add", "Mute for a time.")
     muted.add_argument("scope", type=text, help=scope)
     muted.add_argument("time", type=text, metavar="2h", help="how long: 30m, 2h, 1d")
@@ -178,9 +180,7 @@ def add_quiet(
 def add_accounts(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:
     parts("list", "List the accounts with what they have used up of the limits.")
     for name, sentence in (("pause", "Let an account say nothing until it is resumed."), ("resume", "Let it go on.")):
-        part = parts(name, sentence)
-        part.add_argument("platform", type=message)
-        part.add_argument("account", type=message)
+        parts(name, sentence).add_argument("place", type=place, metavar="PLATFORM/ACCOUNT", help="such as local/feed")
 
 
 def add_outbox(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:
@@ -224,6 +224,13 @@ def message(argument: str) -> str:
     if not argument.strip():
         raise argparse.ArgumentTypeError("must not be blank")
     return text(argument)
+
+
+def place(argument: str) -> tuple[str, str]:
+    platform, _, account = message(argument).partition("/")
+    if not platform or not account:
+        raise argparse.ArgumentTypeError("must be a platform and an account, such as local/feed")
+    return platform, account
 
 
 def weights(text: str) -> list[float]:

@@ -8,7 +8,16 @@ from bot.cli import show
 from bot.web.operation import Answer
 
 STOPPED = "Stopped; the same command goes on where it stopped."
-LEFT = "The bot goes on with it; the same command follows it again."
+LEFT = "The bot goes on with it; the same command follows it again, and `mockingbird queue cancel` ends it."
+NO_BOT = "No bot is running on this data directory: `mockingbird run` does what waits."
+
+UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+USED = {
+    "posts_per_hour": "{} posts in the last hour",
+    "posts_per_day": "{} in the last day",
+    "dollars_per_day": "${} in the last day",
+    "reads_per_month": "{} reads in the last 31 days",
+}
 
 
 def held(answer: Answer) -> Iterable[str]:
@@ -43,13 +52,33 @@ def personas(answer: Answer) -> Iterable[str]:
 
 
 def schedule_added(answer: Answer) -> Iterable[str]:
-    yield f"Schedule {answer['schedule']}: {answer['persona']}, {answer['rule']}. Its next times:"
+    yield f"Schedule {answer['schedule']}: {answer['persona']}, {rule(answer['rule'])}. Its next times:"
     yield from coming(answer)
 
 
 def schedule_previewed(answer: Answer) -> Iterable[str]:
-    yield f"{answer['persona']}, {answer['rule']}, would come at these times (nothing was stored):"
+    drawn = ", or at others like them, since they are drawn anew" if answer["drawn"] else ""
+    yield f"{answer['persona']}, {rule(answer['rule'])}, would come at these times{drawn} (nothing was stored):"
     yield from coming(answer)
+
+
+def rule(stored: str) -> str:
+    """A rule as people write it."""
+    kind, _, rest = stored.partition(" ")
+    words = rest.split()
+    if kind == "every":
+        return f"every {duration(int(rest.removesuffix('s')))}"
+    if kind == "calendar":
+        return f"every {words[0]} at {words[1]}" + (f", from {words[2]} on" if len(words) > 2 else "")
+    if kind == "random":
+        return f"{words[0]} times a day between {words[1]}, at least {duration(int(words[2].removesuffix('s')))} apart"
+    return stored
+
+
+def duration(seconds: int) -> str:
+    """As people write it: 90s, 30m, 1h, 2d."""
+    size, unit = next((size, unit) for size, unit in UNITS if seconds % size == 0)
+    return f"{seconds // size}{unit}"
 
 
 def coming(answer: Answer) -> Iterable[str]:
@@ -64,18 +93,19 @@ def schedules(answer: Answer) -> Iterable[str]:
     for found in answer["schedules"]:
         following = "never again" if found["next"] is None else show.moment(found["next"], found["zone"])
         when = "paused" if found["paused"] else following
-        yield f"{found['schedule']}  {found['persona']}  {found['rule']}{conditions(found)}  {when}"
+        yield f"{found['schedule']}  {found['persona']}  {rule(found['rule'])}{conditions(found)}  {when}"
 
 
 def conditions(of: Answer) -> str:
     """What else a schedule asks for, in words."""
     said = [
         f"quiet {of['quiet']}" if of["quiet"] else "",
-        f"up to {of['jitter_seconds']} s later" if of["jitter_seconds"] else "",
-        f"at most {of['late_seconds']} s late" if of["late_seconds"] else "",
+        f"up to {duration(of['jitter_seconds'])} later" if of["jitter_seconds"] else "",
+        f"at most {duration(of['late_seconds'])} late" if of["late_seconds"] else "",
         f"chance {of['chance']:g}" if of["chance"] < 1 else "",
         f"approval {of['approval']}" if of["approval"] != "off" else "",
         f"to {of['platform']}/{of['account']}" if (of["platform"], of["account"]) != ("local", "feed") else "",
+        f'begins with "{of["prompt"]}"' if of["prompt"] else "",
     ]
     named = ", ".join(filter(None, said))
     return f" ({named})" if named else ""
@@ -83,21 +113,21 @@ def conditions(of: Answer) -> str:
 
 def schedule(answer: Answer) -> Iterable[str]:
     paused = ", paused" if answer["paused"] else ""
-    yield f"Schedule {answer['schedule']}: {answer['persona']}, {answer['rule']}{conditions(answer)}{paused}"
-    if answer["prompt"]:
-        yield f"  begins with: {answer['prompt']}"
+    yield f"Schedule {answer['schedule']}: {answer['persona']}, {rule(answer['rule'])}{conditions(answer)}{paused}"
     yield "Its next times:"
     yield from coming(answer)
     if answer["past"]:
         yield "What became of the last ones:"
     for past in answer["past"]:
+        became = f"post {past['post']['post']} is {past['post']['state']}" if past["post"] else past["state"]
         reason = f" ({past['reason']})" if past["reason"] else ""
-        post = f"  post {past['post']['post']} is {past['post']['state']}" if past["post"] else ""
-        yield f"  {show.moment(past['due'], answer['zone'])}  {past['state']}{reason}{post}"
+        yield f"  {show.moment(past['due'], answer['zone'])}  {became}{reason}"
 
 
 def schedule_changed(answer: Answer) -> Iterable[str]:
     yield f"Schedule {answer['schedule']} is {answer['state']}."
+    if answer.get("cancelled"):
+        yield f"What it had queued is cancelled: {', '.join(answer['cancelled'])}."
 
 
 def reloaded(answer: Answer) -> Iterable[str]:
@@ -118,20 +148,29 @@ def posts(answer: Answer) -> Iterable[str]:
 
 def post(found: Answer) -> Iterable[str]:
     who = found["persona"] or "mockingbird"
-    yield f"{found['post']}  {found['state']}  {found['platform']}/{found['account']}  {who}  due {found['due']}"
-    yield "    " + found["text"].replace("\n", "\n    ")
+    due = show.here(found["due"])
+    yield f"{found['post']}  {found['state']}  {found['platform']}/{found['account']}  {who}  due {due}"
+    yield show.indented(found["text"])
+    if found["parts"] > 1:
+        after = f", after {found['follows']}" if found["follows"] else ""
+        yield f"    (part {found['part']} of {found['parts']}{after})"
+    if found.get("waits_for"):
+        yield f"    (waits: {found['waits_for']})"
     if found["error"]:
         yield f"    ({found['error']})"
     if found["state"] == "draft":
-        yield f"    approve, edit, replace or drop it until {found['expires']}"
+        yield f"    (approve, edit, replace or drop it until {show.here(found['expires'])})"
+    if found["state"] == "review":
+        yield "    (is it there? confirm it; if it is not, retry or drop it)"
 
 
 def explanation(answer: Answer) -> Iterable[str]:
     yield f"{answer['id']}  {answer['state']}  {answer['platform']}/{answer['account']}"
-    yield "    " + answer["text"].replace("\n", "\n    ")
-    yield f"Because of {answer['cause_key']}:"
+    yield show.indented(answer["text"])
+    yield f"Why: {reason(answer)}."
     for name, value in answer["cause"].items():
-        yield f"  {name}: {value}"
+        if value not in (None, "", [], {}):
+            yield f"  {name}: {f'{value:.3f}' if isinstance(value, float) else value}"
     if answer["parent"]:
         yield f"It follows {answer['parent']['id']}, which is {answer['parent']['state']}."
     for child in answer["children"]:
@@ -139,12 +178,19 @@ def explanation(answer: Answer) -> Iterable[str]:
     yield "What happened:"
     for step in answer["log"]:
         detail = f"  {step['detail']}" if step["detail"] else ""
-        yield f"  {show.instant(step['at'])}  {step['state']}{detail}"
+        yield f"  {show.here_ms(step['at'])}  {step['state']}{detail}"
     for used in answer["ledger"]:
         price = f" for ${used['micros'] / 1e6:.3f}" if used["micros"] else ""
-        yield f"  {show.instant(used['at'])}  {used['count']} {used['kind']}{price}"
+        yield f"  {show.here_ms(used['at'])}  booked: {used['count']} {used['kind']}{price}"
     if answer["remote_id"]:
         yield f"It stands on {answer['platform']} as {answer['remote_id']}."
+
+
+def reason(answer: Answer) -> str:
+    cause = answer["cause"]
+    if "schedule" in cause:
+        return f"schedule {cause['schedule']} was due"
+    return f"{cause['asked_by']} asked for it" if cause.get("asked_by") else str(answer["cause_key"])
 
 
 def requests(answer: Answer) -> Iterable[str]:
@@ -188,11 +234,11 @@ def mutes(answer: Answer) -> Iterable[str]:
     if not answer["mutes"]:
         show.note("Nobody is muted.")
     for found in answer["mutes"]:
-        yield f"{found['scope']}  until {found['until']}"
+        yield f"{found['scope']}  until {show.here(found['until'])}"
 
 
 def muted(answer: Answer) -> Iterable[str]:
-    yield f"{answer['scope']} is muted until {answer['until']}."
+    yield f"{answer['scope']} is muted until {show.here(answer['until'])}."
 
 
 def unmuted(answer: Answer) -> Iterable[str]:
@@ -200,12 +246,16 @@ def unmuted(answer: Answer) -> Iterable[str]:
 
 
 def accounts(answer: Answer) -> Iterable[str]:
-    if not answer["accounts"]:
-        show.note("No account has said anything yet.")
+    limits = answer["limits"]
     for found in answer["accounts"]:
-        used = ", ".join(f"{name} {value}" for name, value in found["used"].items())
-        paused = f"  paused: {found['reason']}" if found["paused"] else ""
+        used = ", ".join(used_up(found["used"][name], limits[name], words) for name, words in USED.items())
+        paused = f"  (paused: {found['reason']})" if found["paused"] else ""
         yield f"{found['platform']}/{found['account']}  {used}{paused}"
+
+
+def used_up(used: float, limit: float, words: str) -> str:
+    """For instance `2 of 3 posts in the last hour`."""
+    return words.format(f"{used:g} of {limit:g}" if limit else f"{used:g}")
 
 
 def account(answer: Answer) -> Iterable[str]:
@@ -216,4 +266,4 @@ def feed(answer: Answer) -> Iterable[str]:
     if not answer["entries"]:
         show.note("Nothing was posted yet.")
     for found in reversed(answer["entries"]):
-        yield f"{found['at']}  @{found['author']}  " + found["text"].replace("\n", "\n    ")
+        yield f"{show.here(found['at'])}  @{found['author']}  " + found["text"].replace("\n", "\n    ")

@@ -91,7 +91,7 @@ def item(text: str) -> str:
 
 def entry(post: FeedEntry) -> str:
     """A post of the local feed, its further lines indented, so that none of them looks like a post of its own."""
-    when = datetime.fromtimestamp(post.posted_at / 1000).strftime("%H:%M:%S")
+    when = datetime.fromtimestamp(post.posted_at / 1000).strftime("%Y-%m-%d %H:%M:%S")
     return f"{when}  @{post.author}  " + post.text.replace("\n", "\n    ")
 
 
@@ -100,5 +100,14 @@ def moment(instant: str, zone: str) -> str:
     return datetime.fromisoformat(instant).astimezone(ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M:%S %Z")
 
 
-def instant(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(sep=" ", timespec="milliseconds")
+def here(instant: str) -> str:
+    """An instant (ISO 8601) in the zone of whoever reads it."""
+    return datetime.fromisoformat(instant).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+
+
+def here_ms(at_ms: int) -> str:
+    return here(datetime.fromtimestamp(at_ms / 1000, UTC).isoformat())
+
+
+def indented(text: str) -> str:
+    return "    " + text.replace("\n", "\n    ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -13,6 +14,7 @@ def stop_on_signals() -> asyncio.Event:
 
     def asked_to(number: int) -> None:
         stop.set()
+        print("Stopping ...", file=sys.stderr, flush=True)
         loop.remove_signal_handler(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -40,6 +41,7 @@ from bot.web.operations import (
 
 logger = logging.getLogger(__name__)
 
+MOST_TOLD = 10_000  # posts that `run --json` tells of at the end: the newest
 Show = Callable[[Answer], Iterable[str]]
 
 
@@ -50,6 +52,7 @@ class Verb:
     operation: Operation[Any]
     lines: Show
     timed: bool = False  # whether --json tells how long the command took
+    by_bot: bool = False  # whether it is the running bot that does what was asked for, later
 
 
 VERBS: Mapping[str, Verb] = {
@@ -57,9 +60,9 @@ VERBS: Mapping[str, Verb] = {
     "train": Verb(trainings.begin, lines.trained, timed=True),
     "imitate": Verb(imitations.imitate, lines.imitation, timed=True),
     "personas": Verb(personas.every, lines.personas),
-    "post": Verb(posts.say, lines.posts),
+    "post": Verb(posts.say, lines.posts, by_bot=True),
     "feed": Verb(feed.newest, lines.feed),
-    "schedule add": Verb(schedules.add, lines.schedule_added),
+    "schedule add": Verb(schedules.add, lines.schedule_added, by_bot=True),
     "schedule preview": Verb(schedules.preview, lines.schedule_previewed),
     "schedule list": Verb(schedules.every, lines.schedules),
     "schedule show": Verb(schedules.show, lines.schedule),
@@ -69,13 +72,13 @@ VERBS: Mapping[str, Verb] = {
     "outbox list": Verb(outbox.every, lines.posts),
     "outbox show": Verb(outbox.show, lines.post),
     "outbox explain": Verb(outbox.explain, lines.explanation),
-    "outbox approve": Verb(outbox.approve, lines.post),
+    "outbox approve": Verb(outbox.approve, lines.post, by_bot=True),
     "outbox edit": Verb(outbox.edit, lines.post),
     "outbox replace": Verb(outbox.replace, lines.post),
     "outbox drop": Verb(outbox.drop, lines.post),
-    "outbox retry": Verb(outbox.retry, lines.post),
+    "outbox retry": Verb(outbox.retry, lines.post, by_bot=True),
     "outbox confirm": Verb(outbox.confirm, lines.post),
-    "queue list": Verb(queue.every, lines.requests),
+    "queue list": Verb(queue.every, lines.requests, by_bot=True),
     "queue show": Verb(queue.show, lines.request),
     "queue cancel": Verb(queue.cancel, lines.request),
     "ban-phrase add": Verb(quiet.ban, lines.banned),
@@ -87,7 +90,7 @@ VERBS: Mapping[str, Verb] = {
     "account list": Verb(accounts.every, lines.accounts),
     "account pause": Verb(accounts.pause, lines.account),
     "account resume": Verb(accounts.resume, lines.account),
-    "config reload": Verb(settings.reload, lines.reloaded),
+    "config reload": Verb(settings.reload, lines.reloaded, by_bot=True),
 }
 
 
@@ -132,6 +135,8 @@ async def ask(verb: Verb, folder: Path, open_app: Callable[[], App], asked: argp
                 here = isinstance(found, Inside)
                 show.note(lines.STOPPED if here else lines.LEFT)
             raise
+        if verb.by_bot and isinstance(found, Inside) and not asked.json:
+            show.note(lines.NO_BOT)
     if asked.json:
         timing = {"seconds": time.monotonic() - began} if verb.timed else {}
         show.as_json({**answer, **timing})
@@ -148,7 +153,7 @@ async def run(open_app: Callable[[], App], as_json: bool) -> None:
     """The bot, until Ctrl-C or SIGTERM; SIGHUP reads the configuration again."""
     from bot.web.api import serving  # aiohttp takes longer to import than most commands take
 
-    posts: list[FeedEntry] = []
+    posts: deque[FeedEntry] = deque(maxlen=MOST_TOLD)
 
     def on_post(post: FeedEntry) -> None:
         if as_json:

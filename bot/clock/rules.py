@@ -24,7 +24,7 @@ def parse_every(text: str) -> int:
     found = re.fullmatch(r"(\d{1,9})\s*([smhdw])", text.strip().lower())
     seconds = int(found[1]) * SECONDS[found[2]] if found else 0
     if not 1 <= seconds <= LONGEST_EVERY:
-        raise BadSchedule(reason=f'"{text}" is not an interval up to a year: write 90s, 30m, 1h or 2d.')
+        raise BadSchedule(reason=f'"{text}" is not an interval up to a year: write 90s, 30m, 1h, 2d or 1w.')
     return seconds
 
 
@@ -50,7 +50,7 @@ def rule_from(
     if every is None and (at is not None or on is not None):
         raise BadSchedule(reason="A time of day and a date go with an interval of days, weeks or months, such as 2d.")
     if times is None and (between is not None or apart is not None):
-        raise BadSchedule(reason="A window and a distance go with a number of times a day, such as 3.")
+        raise BadSchedule(reason="--between and --apart go with a number of --times a day, such as 3.")
     if times is not None:
         return _random(times, between, apart or "1m")
     if cron is not None:
@@ -79,7 +79,7 @@ def _calendar(every: str, at: str | None, on: str | None) -> str:
     found = re.fullmatch(r"([1-9]\d{0,2})\s*(d|w|mo)", every.strip().lower(), re.ASCII)
     if not found or int(found[1]) * CALENDAR_DAYS[found[2]] > LONGEST_EVERY_DAYS:
         raise BadSchedule(
-            reason=f'"{every}" is not a number of days, weeks or months up to a year: write 2d, 1w or 1mo.'
+            reason=f'A time of day and a date go with days, weeks or months up to a year (2d, 1w, 1mo), not "{every}".'
         )
     if at is None:
         raise BadSchedule(reason=f"Say at what time of the day, every {every.strip()}: for instance at 09:00.")

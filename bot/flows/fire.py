@@ -251,6 +251,9 @@ def _queue(db: Db, turn: Turn, spoken: Spoken, cause: Mapping[str, Any], now: in
         persona_id=turn.persona.id,
         alternatives=spoken.alternatives if draft else (),
     )
+    if draft:
+        wanted = f"A draft of {turn.persona.slug} waits for you: `mockingbird outbox approve {post.id}`."
+        outbox.notify(db, f"draft:{post.id}", f"{wanted} It is: {post.text}", now, {"about": post.id})
     return post.id
 
 

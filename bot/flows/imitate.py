@@ -133,6 +133,7 @@ class Imitator:
         while True:
             moderator = self.moderator
             done = await self._imitate(persona, prompt, n - len(ready), first, sampling, message, recent, person)
+            ready = [found for found in ready if self.moderator.forbids(found.text) is None]
             if moderator is self.moderator:  # else something was banned meanwhile
                 return replace(done, candidates=(*ready, *done.candidates))
 
@@ -169,8 +170,7 @@ class Imitator:
         if not (verdict := self.moderator.judge_prompt(prompt)).accepted:
             raise PromptRefused(reasons=", ".join(verdict.reasons))
         message = None if message is None else self._answerable(message)
-        # A quarter of the length is kept for what is to be said.
-        fitting = last_words(prompt, self.moderator.settings.max_length * 3 // 4)
+        fitting = last_words(prompt, self.moderator.longest_prompt)
         folder = run.folder_of(self.database.folder, persona.run_id)
         checkpoint = folder / "checkpoint"
         try:

@@ -60,11 +60,6 @@ async def unban(database: Database, phrase: str) -> str:
     return plain
 
 
-async def banned(database: Database) -> list[str]:
-    """All phrases that are banned, in alphabetical order."""
-    return await database.run(phrases.every)
-
-
 def checked(phrase: str) -> str:
     """The phrase as it is held: in lower case, without needless blanks; BadPhrase if it would not do."""
     plain = _plain(phrase)
@@ -115,16 +110,13 @@ async def unmute(database: Database, scope: str, now: int) -> str:
     return await database.run(transaction)
 
 
-async def muted(database: Database, now: int) -> list[tuple[str, int]]:
-    """(scope, until) of all mutes that are on, what ends first first."""
-    return await database.run(lambda db: mutes.every(db, now))
-
-
 def raise_muted(who: str, until: int) -> NoReturn:
     raise Muted(who=who, until=f"{clock.utc(until):%Y-%m-%d %H:%M:%S}")
 
 
 def _scope(db: Db, scope: str) -> str:
+    if ":" not in scope and "/" in scope:
+        scope = f"account:{scope}"
     kind, _, rest = scope.strip().partition(":")
     platform, _, account = rest.strip().partition("/")
     if kind.lower() == mutes.EVERYTHING and not rest:

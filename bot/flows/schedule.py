@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from bot import clock
-from bot.domain import Occurrence, Persona, PostState, Schedule
+from bot.domain import Occurrence, Persona, Post, PostState, Schedule
 from bot.errors import BadSchedule, PromptRefused, UnknownSchedule
 from bot.moderation import Moderator
 from bot.store import occurrences, outbox, personas, schedules
@@ -97,6 +97,8 @@ def _coming(moderator: Moderator, plan: Plan, seed: int, now: int, n: int) -> li
     """The next due moments of a plan in which nothing is wrong."""
     if not (verdict := moderator.judge_prompt(plan.prompt)).accepted:
         raise PromptRefused(reasons=", ".join(verdict.reasons))
+    if not moderator.leaves_room(plan.prompt):
+        raise BadSchedule(reason="The prompt is too long: a quarter of a text's length is kept for what is to be said.")
     if not 0 < plan.chance <= 1:
         raise BadSchedule(reason=f"{plan.chance:g} is not a chance: write a number above 0, at most 1.")
     if not re.fullmatch(r"always|off|first-[1-9][0-9]{0,5}", plan.approval):
@@ -144,24 +146,26 @@ async def show(database: Database, schedule_id: int, now: int, n: int = 5, last:
     return await database.run(transaction)
 
 
-async def remove(database: Database, schedule_id: int, now: int) -> None:
-    """Removes a schedule, and what it has queued but not yet said."""
+async def remove(database: Database, schedule_id: int, now: int) -> list[Post]:
+    """Removes a schedule, and what it has queued or drafted but not yet said; returns that."""
 
-    def transaction(db: Db) -> None:
+    def transaction(db: Db) -> list[Post]:
         schedules.remove(db, schedule_id)
-        outbox.cancel_cause(db, cause_of(schedule_id), "its schedule was removed", now)
+        return outbox.cancel_cause(db, cause_of(schedule_id), "its schedule was removed", now)
 
-    await database.run(transaction)
+    return await database.run(transaction)
 
 
-async def pause(database: Database, schedule_id: int, now: int) -> None:
-    """Silences a schedule from now on: what it has queued but not yet said is taken back too, and not made up for."""
+async def pause(database: Database, schedule_id: int, now: int) -> list[Post]:
+    """Silences a schedule from now on: what it has queued but not yet said is taken back too, returned, and not made up
+    for. Its drafts stay: nobody hears of them unless somebody approves them."""
 
-    def transaction(db: Db) -> None:
+    def transaction(db: Db) -> list[Post]:
         schedules.pause(db, schedule_id)
-        outbox.cancel_cause(db, cause_of(schedule_id), "its schedule was paused", now)
+        occurrences.skip(db, schedule_id, "its schedule was paused")
+        return outbox.cancel_cause(db, cause_of(schedule_id), "its schedule was paused", now, drafts=False)
 
-    await database.run(transaction)
+    return await database.run(transaction)
 
 
 async def resume(database: Database, schedule_id: int, now: int) -> list[Moment]:

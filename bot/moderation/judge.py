@@ -73,6 +73,15 @@ class Moderator:
         has_substance = _SUBSTANCE.search(text) is not None
         return Verdict(tuple(reason for reason in verdict.reasons if reason != "empty" or not has_substance))
 
+    @property
+    def longest_prompt(self) -> int:
+        """As X counts; a quarter of the length is kept for what is to be said."""
+        return self.settings.max_length * 3 // 4
+
+    def leaves_room(self, prompt: str) -> bool:
+        """Whether a text may begin with all of this prompt."""
+        return weighted_length(prompt) <= self.longest_prompt
+
     def judge_prompt(self, prompt: str) -> Verdict:
         """The verdict on what somebody asks a persona to go on from."""
         refusals = {"blocked": self._blocks(prompt), "personal data": holds_personal_data(prompt)}

@@ -63,6 +63,15 @@ def forget_caps(db: sqlite_utils.Database) -> None:
     db.execute("UPDATE accounts SET capped_until = NULL")
 
 
+def known(db: sqlite_utils.Database) -> list[tuple[str, str]]:
+    """(platform, account) of all that have something to say or a schedule, in alphabetical order."""
+    rows = db.execute(
+        """SELECT platform, account FROM outbox WHERE kind <> 'notice' UNION SELECT platform, account FROM schedules
+           UNION SELECT platform, account FROM accounts ORDER BY 1, 2"""
+    )
+    return [(str(platform), str(account)) for platform, account in rows.fetchall()]
+
+
 def every(db: sqlite_utils.Database) -> list[Account]:
     return [Account(**row) for row in db.query("SELECT * FROM accounts ORDER BY platform, account")]
 

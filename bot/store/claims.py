@@ -187,7 +187,9 @@ def _tell_cap(db: sqlite_utils.Database, post: Post, wait: ledger.Wait, now: int
               AND created_at > ? LIMIT 1"""
     values = [*outbox.OWNER, prefix, f"{prefix}~", now - wait.window_ms]
     if db.execute(told, values).fetchone() is None:
-        text = f"The account {post.platform}/{post.account} has reached its limit {wait.limit}; what is queued waits."
+        until = "" if wait.until is None else f" until {outbox.in_words(wait.until)}"
+        place = f"{post.platform}/{post.account}"
+        text = f"The account {place} has reached its limit {wait.limit}: what is queued waits{until}."
         outbox.notify(db, f"{prefix}{now}", text, now)
 
 

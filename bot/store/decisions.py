@@ -106,6 +106,8 @@ def _expect(db: sqlite_utils.Database, name: str, states: tuple[PostState, ...],
 def _unattempted(db: sqlite_utils.Database, name: str, how: str) -> Post:
     rule = f"only what nobody has tried to send can be {how}"
     post = _expect(db, name, (PostState.DRAFT, PostState.QUEUED), rule)
+    if post.kind == "notice":
+        raise PostRefuses(post=post.id, reason=f"is a notice, which cannot be {how}")
     if post.attempts or _is_ambiguous(db, post):
         raise PostRefuses(post=post.id, reason=f"was tried already: {rule}")
     return post

@@ -87,6 +87,19 @@ def latest(
     ]
 
 
+def skip(db: sqlite_utils.Database, schedule_id: int, reason: str) -> None:
+    """Gives up what is due of a schedule, as its owner wishes."""
+    db.execute(
+        "UPDATE occurrences SET state = 'skipped', reason = ? WHERE state = 'due' AND schedule_id = ?",
+        [reason, schedule_id],
+    )
+
+
+def prune(db: sqlite_utils.Database, before: int) -> None:
+    """Forgets what was due before an instant and has ended."""
+    db.execute("DELETE FROM occurrences WHERE due_at < ? AND state <> 'due'", [before])
+
+
 def settle(db: sqlite_utils.Database, occurrence_id: int, state: OccurrenceState, reason: str | None = None) -> bool:
     """Ends a due occurrence; False if it is due no longer (ended meanwhile, or removed with its schedule)."""
     changed = db.execute(

@@ -11,6 +11,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlite_utils
@@ -45,6 +46,14 @@ def new_id(now: int, platform: str, account: str, cause_key: str) -> str:
     return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
+def time_of(post_id: str) -> int:
+    """When a post was added, in ms, as its id says."""
+    number = 0
+    for letter in post_id[:10]:
+        number = number << 5 | CROCKFORD.index(letter)
+    return number
+
+
 def add(
     db: sqlite_utils.Database,
     platform: str,
@@ -68,7 +77,8 @@ def add(
         return post_of(row)
     text_hash = None if kind == "notice" else fresh_hash(db, platform, account, text, now)
     values = {
-        "id": new_id(now, platform, account, cause_key),
+        # after what it follows, whose id says when
+        "id": new_id(now if parent_id is None else max(now, time_of(parent_id) + 1), platform, account, cause_key),
         "platform": platform,
         "account": account,
         "cause_key": cause_key,
@@ -90,33 +100,6 @@ def add(
         values,
     )
     return logged(db, next(iter(rows)), now, None)
-
-
-def add_thread(
-    db: sqlite_utils.Database,
-    platform: str,
-    account: str,
-    cause_key: str,
-    cause: Mapping[str, Any],
-    texts: Sequence[str],
-    due_at: int,
-    expires_at: int,
-    now: int,
-    draft: bool = False,
-    persona_id: int | None = None,
-) -> list[Post]:
-    """Queues parts that follow one another, each a row of its own that waits until the one before is posted. The first
-    has the cause key as it is, the others add ":part-2" and so on. Raises SaidAlready, after which the transaction must
-    be rolled back."""
-    parts: list[Post] = []
-    for number, text in enumerate(texts, start=1):
-        key = cause_key if number == 1 else f"{cause_key}:part-{number}"
-        parent_id = parts[-1].id if parts else None
-        facts = {**cause, "part": number, "parts": len(texts)}
-        parts.append(
-            add(db, platform, account, key, facts, text, due_at, expires_at, now, "post", draft, parent_id, persona_id)
-        )
-    return parts
 
 
 def notify(db: sqlite_utils.Database, key: str, text: str, now: int, about: Mapping[str, Any] | None = None) -> Post:
@@ -227,10 +210,10 @@ def cancel(db: sqlite_utils.Database, post_id: str, reason: str, now: int) -> Po
     return change(db, post_id, ("draft", "queued"), assignments, [reason], now, reason)
 
 
-def cancel_cause(db: sqlite_utils.Database, prefix: str, reason: str, now: int) -> list[Post]:
-    """Cancels what waits for causes that begin with `prefix`."""
-    waiting = """SELECT id FROM outbox WHERE state IN ('draft', 'queued')
-                 AND substr(cause_key, 1, length(:prefix)) = :prefix ORDER BY id"""
+def cancel_cause(db: sqlite_utils.Database, prefix: str, reason: str, now: int, drafts: bool = True) -> list[Post]:
+    """Cancels what waits for causes that begin with `prefix`, with or without what still waits for approval."""
+    waiting = f"""SELECT id FROM outbox WHERE state IN ('queued', {"'draft'" if drafts else "'queued'"})
+                  AND substr(cause_key, 1, length(:prefix)) = :prefix ORDER BY id"""
     ids = [found for (found,) in db.execute(waiting, {"prefix": prefix}).fetchall()]
     return [
         cancel(db, found, reason, now) for found in ids if state_of(db, found) in (PostState.DRAFT, PostState.QUEUED)
@@ -242,7 +225,10 @@ def expire(db: sqlite_utils.Database, now: int) -> list[Post]:
     follows another post is not too late before that one has ended."""
     rows = db.query(
         f"""UPDATE outbox AS candidate SET state = iif(ambiguous, 'review', 'missed'),
-                error = iif(state = 'draft', 'nobody approved it in time', coalesce(error, 'it was too late to say it'))
+                error = CASE WHEN state = 'draft' THEN 'nobody approved it in time' WHEN error IS NOT NULL THEN error
+                    WHEN NOT {accounts.UNPAUSED} THEN 'its account was paused'
+                    WHEN {accounts.SILENT_UNTIL} > expires_at THEN 'a mute or a limit lasted until it was too late'
+                    ELSE 'it was too late to say it' END
             WHERE state IN ('draft', 'queued') AND expires_at <= ? AND {FOLLOWS_NOTHING_OPEN} RETURNING *""",
         [now],
     )
@@ -311,7 +297,8 @@ def logged(db: sqlite_utils.Database, row: dict[str, Any], now: int, detail: str
             cancel(db, follower, f"what it follows is not said but {state}", now)
     if state in TOLD and row["kind"] != "notice":
         place = f"{row['platform']}/{row['account']}"
-        text = f"The post {row['id']} for {place} {TOLD[state]}: {row['error']}."
+        who = json.loads(row["cause"]).get("persona", "a persona")
+        text = f"The post {row['id']} of {who} for {place} {TOLD[state]}: {row['error']}. It was: {row['text']}"
         notify(db, f"{state}:{row['id']}:{step}", text, now, {"about": row["id"]})
     return post_of(row)
 
@@ -354,10 +341,34 @@ def every(db: sqlite_utils.Database, limit: int = 100, states: Collection[PostSt
     ]
 
 
-def speaking(db: sqlite_utils.Database) -> list[tuple[str, str]]:
-    """(platform, account) of all that were ever to say something, in alphabetical order."""
-    rows = db.execute("SELECT DISTINCT platform, account FROM outbox WHERE kind <> 'notice' ORDER BY 1, 2")
-    return [(str(platform), str(account)) for platform, account in rows.fetchall()]
+def waits_for(db: sqlite_utils.Database, post: Post, now: int) -> str | None:
+    """Why a queued post is not said at once, in words; None if it is its turn."""
+    row = next(
+        iter(
+            db.query(
+                f"""SELECT {accounts.UNPAUSED} AS unpaused, {accounts.SILENT_UNTIL} AS silent_until, {FREE} AS free,
+                    {FOLLOWS_NOTHING_OPEN} AS leads, max(due_at, not_before) AS ready_at
+                    FROM outbox AS candidate WHERE id = ? AND state = 'queued'""",
+                [post.id],
+            )
+        ),
+        None,
+    )
+    if row is None:
+        return None
+    if not row["leads"]:
+        return f"{post.parent_id} comes first"
+    if not row["unpaused"]:
+        return "its account is paused"
+    if row["silent_until"] > now:
+        return f"a mute or a limit lasts until {in_words(row['silent_until'])}"
+    if not row["free"]:
+        return "it must be known first what became of another post"
+    return f"it is due at {in_words(row['ready_at'])}" if row["ready_at"] > now else None
+
+
+def in_words(instant: int) -> str:
+    return f"{datetime.fromtimestamp(instant // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def find(db: sqlite_utils.Database, name: str) -> Post:

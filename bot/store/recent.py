@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sqlite_utils
 
-from bot.store.outbox import CROCKFORD
+from bot.store.outbox import CROCKFORD, FRESH_MS
 
-RECENT_MS = 30 * 86_400_000
 MOST = 1_000
 
 
@@ -16,7 +15,7 @@ def texts(db: sqlite_utils.Database, platform: str, account: str, now: int) -> d
     rows = db.query(
         """SELECT id, text FROM outbox WHERE id > ? AND +platform = ? AND +account = ? AND kind <> 'notice'
            AND state NOT IN ('rejected', 'missed', 'cancelled') ORDER BY id DESC LIMIT ?""",
-        [_since(now - RECENT_MS), platform, account, MOST],
+        [_since(now - FRESH_MS), platform, account, MOST],
     )
     return {str(row["id"]): str(row["text"]) for row in rows}
 

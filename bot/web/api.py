@@ -15,6 +15,7 @@ from importlib.metadata import version
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
 from bot.app import App
@@ -57,7 +58,7 @@ class Server:
         self._stopping = False
 
     def routes(self) -> web.Application:
-        made = web.Application(client_max_size=LARGEST)
+        made = web.Application(client_max_size=LARGEST, middlewares=[in_json])
         for operation in EVERY:
             made.router.add_route(operation.method, operation.path, partial(self._answer, operation))
         made.on_response_prepare.append(sign)
@@ -80,7 +81,10 @@ class Server:
     async def _stream(self, operation: Operation[Any], request: web.Request) -> web.StreamResponse:
         """Events named `progress`, as many as there are, and then one named `answer` or `error`."""
         response = web.StreamResponse(headers={"Content-Type": EVENTS, "Cache-Control": "no-store"})
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionResetError:  # whoever asked has gone already
+            return response
         events: asyncio.Queue[tuple[str, Answer] | None] = asyncio.Queue()
 
         async def work() -> None:
@@ -92,6 +96,8 @@ class Server:
         try:
             while (event := await events.get()) is not None:
                 await response.write(f"event: {event[0]}\ndata: {json.dumps(event[1])}\n\n".encode())
+        except ConnectionResetError:
+            log.info("%s %s: whoever asked has gone", request.method, request.path)
         finally:
             working.cancel()
             await asyncio.wait([working])
@@ -102,7 +108,7 @@ class Server:
         try:
             asked = await read(operation, request)
             if operation.method != "GET":
-                log.info("asked for %s", operation.path)
+                log.info("%s %s", request.method, request.path)
             answer = await self._do(operation.do(self._app, asked, tell))
             if operation.method != "GET":
                 self._app.wake()  # something may be due now that was not
@@ -130,6 +136,16 @@ class Server:
             raise BotStopping() from None
         finally:
             self._work.discard(work)
+
+
+@web.middleware
+async def in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What aiohttp itself refuses, such as an unknown path, is told as all else is."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        told = BadRequest(reason=f"{request.method} {request.path}: {error.reason}")
+        return web.json_response(said_of(told), status=error.status)
 
 
 async def sign(request: web.Request, response: web.StreamResponse) -> None:

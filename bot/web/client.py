@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -11,11 +13,13 @@ from urllib.parse import quote
 
 import aiohttp
 
-from bot.errors import Answered, BotGone, OtherVersion
+from bot.errors import Answered, BotGone, BotSilent, OtherVersion
 from bot.web.api import EVENTS, VERSION
 from bot.web.operation import Answer, Asked, Operation, Tell
 
 A = TypeVar("A", bound=Asked)
+
+PATIENCE_S = 15.0
 
 
 class Outside:
@@ -47,10 +51,18 @@ class Outside:
         else:
             sent = {"params": {name: str(value) for name, value in given.items()}}
         try:
-            async with self._session.request(operation.method, path, **sent) as response:  # type: ignore[arg-type]
+            async with AsyncExitStack() as stack:
+                asking = self._session.request(operation.method, path, **sent)  # type: ignore[arg-type]
+                try:
+                    async with asyncio.timeout(PATIENCE_S):  # the bot begins its answer before it does anything
+                        response = await stack.enter_async_context(asking)
+                except TimeoutError:
+                    raise BotSilent() from None
                 if response.content_type != EVENTS:
                     theirs, ours = response.headers.get(VERSION, "another"), version("mockingbird")
-                    raise OtherVersion(theirs=theirs, ours=ours)
+                    if theirs != ours:
+                        raise OtherVersion(theirs=theirs, ours=ours)
+                    raise Answered(reason=(await response.json())["error"]["message"])
                 async for event, value in events(response):
                     if event == "progress":
                         tell(value)

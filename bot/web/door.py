@@ -48,7 +48,10 @@ async def door(folder: Path, open_app: Callable[[], App]) -> AsyncIterator[Door]
 
 async def reach(folder: Path, stack: AsyncExitStack) -> Door | None:
     """The running bot, if one listens."""
-    if not (folder / socket.NAME).exists():
+    try:
+        if not (folder / socket.NAME).exists():
+            return None
+    except OSError:  # no such name can be: whoever opens the directory says so
         return None
     path = stack.enter_context(socket.address(folder))
     try:

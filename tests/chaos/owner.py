@@ -14,6 +14,7 @@ from bot.store import accounts, decisions, outbox
 from bot.store.database import Database, Db
 from tests.chaos import script
 from tests.servers.platform import World
+from tests.threads import add_thread
 
 PLATFORM = "loopback"
 UNDECIDED = "SELECT id FROM outbox WHERE state = 'review' ORDER BY id"
@@ -42,7 +43,7 @@ class Bot:
         due = script.START
         until = due + self._asked.stay_ms
         texts, wish = self._asked.texts(number), f"wish:{number}"
-        return outbox.add_thread(db, PLATFORM, unit.account, wish, {}, texts, due, until, self._now(), unit.draft)
+        return add_thread(db, PLATFORM, unit.account, wish, {}, texts, due, until, self._now(), unit.draft)
 
     async def ring(self) -> int | None:
         """Does what is due, while the owner may meddle; returns when something will be next."""

@@ -25,6 +25,7 @@ from bot.store import accounts, decisions, outbox
 from bot.store.database import Database
 from bot.store.ledger import DAY_MS, Limits
 from bot.store.migrations import migrations
+from tests.threads import add_thread
 
 T = TypeVar("T")
 MINUTE, HOUR, START = 60_000, 3_600_000, 1_000_000_000
@@ -373,7 +374,7 @@ def explore(
     exploration = Exploration(capability, late, limits, expiring=lasts_ms < 1_000 * HOUR)
     db = exploration.db
     if thread:
-        outbox.add_thread(db, "x", "me", "a", {}, texts, START, START + lasts_ms, START, draft)
+        add_thread(db, "x", "me", "a", {}, texts, START, START + lasts_ms, START, draft)
     else:
         for text in texts:
             outbox.add(db, "x", "me", text, {}, text, START, START + lasts_ms, START, draft=draft)

@@ -23,7 +23,7 @@ from bot.errors import (
     UnknownPersona,
 )
 from bot.flows import quiet
-from bot.store import claims, outbox, phrases, recent
+from bot.store import claims, mutes, outbox, phrases
 from bot.store.database import Database
 
 PERSONA = "gullwatcher"
@@ -114,9 +114,9 @@ async def test_only_what_is_banned_can_be_allowed_again(database: Database) -> N
     with pytest.raises(NotBanned):
         await quiet.unban(database, "\udcff")
     await quiet.ban(database, "caf\udcff", NOW)
-    assert await quiet.banned(database) == ["caf\ufffd", "seven loaves"]
+    assert await database.run(phrases.every) == ["caf\ufffd", "seven loaves"]
     assert await quiet.unban(database, "SEVEN loaves") == "seven loaves"
-    assert await quiet.banned(database) == ["caf\ufffd"]
+    assert await database.run(phrases.every) == ["caf\ufffd"]
 
 
 # --- Mutes ------------------------------------------------------------------------------------------------------------
@@ -125,11 +125,14 @@ async def test_only_what_is_banned_can_be_allowed_again(database: Database) -> N
 async def test_a_mute_is_set_listed_and_lifted(database: Database) -> None:
     assert await quiet.mute(database, " Everything ", 60, NOW) == ("everything", NOW + 60_000)
     assert await quiet.mute(database, "account:X/Jo", 30, NOW) == ("account:x/Jo", NOW + 30_000)
-    assert await quiet.muted(database, NOW) == [("account:x/Jo", NOW + 30_000), ("everything", NOW + 60_000)]
+    assert await database.run(lambda db: mutes.every(db, NOW)) == [
+        ("account:x/Jo", NOW + 30_000),
+        ("everything", NOW + 60_000),
+    ]
     assert await quiet.unmute(database, "everything", NOW) == "everything"
     with pytest.raises(NotMuted, match="everything is not muted"):
         await quiet.unmute(database, "everything", NOW)
-    assert await quiet.muted(database, NOW + 30_000) == []
+    assert await database.run(lambda db: mutes.every(db, NOW + 30_000)) == []
 
 
 @pytest.mark.parametrize("scope", ["", "nobody", "persona:", "account:x", "account:/jo", "everything:x"])
@@ -140,7 +143,7 @@ async def test_what_cannot_be_muted_is_refused(database: Database, scope: str) -
         await quiet.mute(database, "persona:kevin", 60, NOW)
     with pytest.raises(BadMute, match="from a second to a year"):
         await quiet.mute(database, "everything", 0, NOW)
-    assert await quiet.muted(database, 0) == []
+    assert await database.run(lambda db: mutes.every(db, 0)) == []
 
 
 # --- With a worker ----------------------------------------------------------------------------------------------------
@@ -204,7 +207,7 @@ async def test_what_repeats_the_account_is_not_accepted_and_another_text_is_trie
         assert not said.hold(other.text)
         elsewhere = await app.speaker.freshness.of("local", "other", now)
         assert (await app.imitator.imitate(PERSONA, "", 1, 7, app.sampling, recent=elsewhere)).accepted == (first,)
-        month_later = now + recent.RECENT_MS + 1
+        month_later = now + outbox.FRESH_MS + 1
         assert len(await app.speaker.freshness.of("local", "feed", month_later)) == 0
 
 

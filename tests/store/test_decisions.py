@@ -9,6 +9,7 @@ from bot.domain import Capability, Post, PostState, Verdict
 from bot.errors import PostNotUnique, PostRefuses, TextRefused, UnknownPost
 from bot.store import claims, decisions, outbox
 from bot.store.migrations import migrations
+from tests.threads import add_thread
 
 PLATFORMS = {"x": Capability(searchable=True)}
 HOUR = 3_600_000
@@ -111,7 +112,7 @@ def test_a_person_may_say_that_it_is_there_or_not(db: sqlite_utils.Database) -> 
 
 
 def test_what_others_follow_is_confirmed_with_its_remote_id(db: sqlite_utils.Database) -> None:
-    first, second = outbox.add_thread(db, "x", "me", "a", {}, ["one", "two"], 100, HOUR, 50)
+    first, second = add_thread(db, "x", "me", "a", {}, ["one", "two"], 100, HOUR, 50)
     claims.claim(db, PLATFORMS, 100)
     outbox.unknown(db, first.id, "timeout", 110)
     outbox.review(db, first.id, "nobody knows", 120)
@@ -124,7 +125,7 @@ def test_what_others_follow_is_confirmed_with_its_remote_id(db: sqlite_utils.Dat
 
 
 def test_dropping_takes_what_follows_along(db: sqlite_utils.Database) -> None:
-    first, second = outbox.add_thread(db, "x", "me", "a", {}, ["one", "two"], 100, HOUR, 50, draft=True)
+    first, second = add_thread(db, "x", "me", "a", {}, ["one", "two"], 100, HOUR, 50, draft=True)
     decisions.drop(db, first.id, 60)
     assert [outbox.find(db, post.id).state for post in (first, second)] == ["cancelled", "cancelled"]
     assert decisions.drop(db, in_review(db, "b").id, 200).state is PostState.CANCELLED

@@ -10,6 +10,7 @@ from bot.domain import Capability, Found, Post, PostState, SaidAlready
 from bot.store import accounts, claims, feed, ledger, outbox
 from bot.store.ledger import Limits
 from bot.store.migrations import migrations
+from tests.threads import add_thread
 
 PLATFORMS = {"local": Capability(searchable=True), "x": Capability(searchable=True)}
 
@@ -199,7 +200,7 @@ def notices(db: sqlite_utils.Database) -> list[str]:
 
 
 def test_parts_of_a_thread_follow_one_another_and_know_what_they_follow(db: sqlite_utils.Database) -> None:
-    parts = outbox.add_thread(db, "local", "feed", "a", {}, ["one", "two", "three"], 100, 1_000, 50)
+    parts = add_thread(db, "local", "feed", "a", {}, ["one", "two", "three"], 100, 1_000, 50)
     assert [part.cause_key for part in parts] == ["a", "a:part-2", "a:part-3"]
     for number, part in enumerate(parts):
         claimed = claim(db, now=900 + 800 * number)
@@ -212,7 +213,7 @@ def test_parts_of_a_thread_follow_one_another_and_know_what_they_follow(db: sqli
 
 @pytest.mark.parametrize("end", ["rejected", "missed"])
 def test_what_follows_something_unsaid_is_cancelled_with_it(db: sqlite_utils.Database, end: str) -> None:
-    first, *others = outbox.add_thread(db, "local", "feed", "a", {}, ["one", "two", "three"], 100, 1_000, 50)
+    first, *others = add_thread(db, "local", "feed", "a", {}, ["one", "two", "three"], 100, 1_000, 50)
     if end == "rejected":
         claim(db)
         outbox.reject(db, first.id, "too long", 110)
@@ -333,7 +334,7 @@ def test_what_became_forbidden_meanwhile_is_cancelled_at_the_last_moment(db: sql
 
 
 def test_everything_about_a_post_can_be_explained(db: sqlite_utils.Database) -> None:
-    first, second = outbox.add_thread(db, "local", "feed", "a", {"seed": 1}, ["one", "two"], 100, 1_000, 50)
+    first, second = add_thread(db, "local", "feed", "a", {"seed": 1}, ["one", "two"], 100, 1_000, 50)
     claims.claim(db, {"local": Capability(post_micros=15_000)}, 100)
     outbox.posted(db, first.id, "r1", 110)
     told = json.loads(json.dumps(outbox.explain(db, first.id)))

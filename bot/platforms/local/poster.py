@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 NOTIFIER = "mockingbird"  # who speaks to the owner
 
 
+FEED = ("local", "feed")  # the platform and the account that are always there
+
+
 class LocalPoster:
     """Publishes posts in the feed and tells `on_post` of each, for instance to print it."""
 

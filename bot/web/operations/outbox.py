@@ -12,6 +12,7 @@ from bot.app import App
 from bot.domain import Post, PostState
 from bot.flows import decide
 from bot.store import decisions, outbox
+from bot.store.database import Db
 from bot.web.operation import Answer, Asked, Tell, operation
 
 
@@ -35,12 +36,20 @@ class Confirm(One):
 @operation("GET", "/v1/outbox", Every)
 async def every(app: App, asked: Every, tell: Tell) -> Answer:
     states = () if asked.state is None else (asked.state,)
-    return {"posts": [facts(post) for post in await app.database.run(lambda db: outbox.every(db, asked.limit, states))]}
+
+    def transaction(db: Db) -> list[dict[str, Any]]:
+        now = clock.now_ms()
+        return [
+            {**facts(post), "waits_for": outbox.waits_for(db, post, now)}
+            for post in outbox.every(db, asked.limit, states)
+        ]
+
+    return {"posts": await app.database.run(transaction)}
 
 
 @operation("GET", "/v1/outbox/{id}", One)
 async def show(app: App, asked: One, tell: Tell) -> Answer:
-    return facts(await app.database.run(lambda db: outbox.find(db, asked.id)))
+    return await app.database.run(lambda db: waiting(db, asked.id))
 
 
 @operation("GET", "/v1/outbox/{id}/explanation", One)
@@ -85,6 +94,12 @@ async def confirm(app: App, asked: Confirm, tell: Tell) -> Answer:
     return facts(await app.database.run(lambda db: decisions.confirm(db, asked.id, asked.remote_id, clock.now_ms())))
 
 
+def waiting(db: Db, name: str) -> dict[str, Any]:
+    """A post, and why it is not said yet."""
+    post = outbox.find(db, name)
+    return {**facts(post), "waits_for": outbox.waits_for(db, post, clock.now_ms())}
+
+
 def facts(post: Post) -> dict[str, Any]:
     return {
         "post": post.id,
@@ -100,4 +115,7 @@ def facts(post: Post) -> dict[str, Any]:
         "remote_id": post.remote_id,
         "error": post.error,
         "alternatives": [other["text"] for other in post.alternatives],
+        "follows": post.parent_id,
+        "part": post.cause.get("part", 1),
+        "parts": post.cause.get("parts", 1),
     }

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
+
 from bot import clock
 from bot.app import App
-from bot.domain import Request
+from bot.domain import Request, RequestState
 from bot.store import requests
 from bot.web.operation import Answer, Asked, Tell, operation
 
 
 class One(Asked):
-    id: int
+    id: int = Field(ge=0, lt=2**63)
 
 
 @operation("GET", "/v1/requests", Asked)
 async def every(app: App, asked: Asked, tell: Tell) -> Answer:
     return {
         "requests": [
-            {**facts(found.request), "ahead": found.ahead, "eta_seconds": found.eta_seconds}
+            {
+                **facts(found.request),
+                "state": found.request.state if app.running else RequestState.WAITING,
+                "ahead": found.ahead,
+                "eta_seconds": found.eta_seconds,
+            }
             for found in await app.desk.listing()
         ]
     }

@@ -40,7 +40,7 @@ class Preview(Add):
 
 
 class One(Asked):
-    id: int
+    id: int = Field(ge=0, lt=2**63)
 
 
 def plan_of(asked: Add) -> Plan:
@@ -71,7 +71,8 @@ async def preview(app: App, asked: Preview, tell: Tell) -> Answer:
     app.check_platform(asked.platform)
     plan = plan_of(asked)
     coming = await schedule.preview(app.database, app.moderator, plan, draw_seed(), clock.now_ms(), asked.n)
-    return {"persona": plan.persona, "rule": plan.rule, "zone": plan.zone, "next": moments(coming)}
+    drawn = plan.rule.startswith("random") or plan.jitter_s > 0 or plan.chance < 1
+    return {"persona": plan.persona, "rule": plan.rule, "zone": plan.zone, "drawn": drawn, "next": moments(coming)}
 
 
 @operation("GET", "/v1/schedules", Asked)
@@ -102,14 +103,14 @@ async def show(app: App, asked: One, tell: Tell) -> Answer:
 
 @operation("DELETE", "/v1/schedules/{id}", One)
 async def remove(app: App, asked: One, tell: Tell) -> Answer:
-    await schedule.remove(app.database, asked.id, clock.now_ms())
-    return {"schedule": asked.id, "state": "removed"}
+    cancelled = await schedule.remove(app.database, asked.id, clock.now_ms())
+    return {"schedule": asked.id, "state": "removed", "cancelled": [post.id for post in cancelled]}
 
 
 @operation("POST", "/v1/schedules/{id}/pause", One)
 async def pause(app: App, asked: One, tell: Tell) -> Answer:
-    await schedule.pause(app.database, asked.id, clock.now_ms())
-    return {"schedule": asked.id, "state": "paused"}
+    cancelled = await schedule.pause(app.database, asked.id, clock.now_ms())
+    return {"schedule": asked.id, "state": "paused", "cancelled": [post.id for post in cancelled]}
 
 
 @operation("POST", "/v1/schedules/{id}/resume", One)
