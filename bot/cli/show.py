@@ -10,10 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
 from bot.domain import FeedEntry
 
 
@@ -32,10 +28,24 @@ def as_json(value: object) -> None:
     print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
+def warnings_only(told: Mapping[str, Any]) -> None:
+    """What is told meanwhile, where nobody watches."""
+    if "warning" in told:
+        note(told["warning"])
+
+
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Shows what an operation tells meanwhile, on standard error: warnings as lines and, on a terminal, a training as a
     bar with step, loss and time left."""
+    if not sys.stderr.isatty():
+        yield warnings_only
+        return
+    # Only now: to import it takes as long as many a command.
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
     columns = (
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -44,15 +54,14 @@ def progress(title: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
     )
-    console = Console(stderr=True)
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
     tasks: list[TaskID] = []
     held_out = ""
 
     def tell(told: Mapping[str, Any]) -> None:
         nonlocal held_out
+        warnings_only(told)
         if "warning" in told:
-            note(told["warning"])
             return
         if not told.get("position", 1):
             return  # its turn has come

@@ -17,7 +17,7 @@ from typing import Any
 
 from bot import log
 from bot.app import App
-from bot.cli import demo, lines, show
+from bot.cli import lines, show
 from bot.cli.signals import stop_on_signals
 from bot.config import load_config
 from bot.domain import FeedEntry
@@ -100,6 +100,8 @@ async def do(asked: argparse.Namespace, environ: Mapping[str, str], began: float
     read_config = partial(load_config, asked.config, environ)
     config = read_config()
     if asked.verb == "demo":
+        from bot.cli import demo  # what it shows takes longer to import than most commands take
+
         chosen = data_folder(asked.data, environ) if asked.data or environ.get("MOCKINGBIRD_DATA") else None
         await demo.show_all(config, chosen, environ, once=asked.once, as_json=asked.json, began=began)
         return

@@ -310,14 +310,14 @@ def test_a_schedule_is_made_shown_paused_resumed_and_removed(speaking: Shell) ->
     shown = speaking("schedule", "add", HANDLE, "--cron", "0 9 * * mon-fri", "--tz", "Europe/Helsinki").out
     assert shown.startswith(f"Schedule 2: {HANDLE}, cron 0 9 * * mon-fri. Its next times:\n")
     assert shown.count(" 09:00:00 EE") == 5
-    assert speaking.good("schedule", "pause", "1") == {"schedule": 1, "state": "paused"}
+    assert speaking.good("schedule", "pause", "1") == {"schedule": 1, "state": "paused", "cancelled": []}
     listed = speaking.good("schedule", "list")["schedules"]
     assert listed[0] == {**plan, "paused": True, "next": coming[0]["due"]}
     assert [(row["schedule"], row["paused"]) for row in listed] == [(1, True), (2, False)]
     resumed = speaking.good("schedule", "resume", "1")
     assert (resumed["state"], len(resumed["next"])) == ("resumed", 5)
     assert speaking.good("schedule", "show", "1") == {**plan, "next": coming, "past": []}
-    assert speaking.good("schedule", "remove", "1") == {"schedule": 1, "state": "removed"}
+    assert speaking.good("schedule", "remove", "1") == {"schedule": 1, "state": "removed", "cancelled": []}
     assert [row["schedule"] for row in speaking.good("schedule", "list")["schedules"]] == [2]
 
 
@@ -326,7 +326,10 @@ def test_a_preview_shows_what_would_come_and_stores_nothing(speaking: Shell) -> 
     previewed = speaking.good("schedule", "preview", *ask, "-n", "9")
     assert (previewed["rule"], len(previewed["next"])) == ("random 3 09:00-21:00 7200s", 9)
     shown = speaking("schedule", "preview", *ask, "-n", "3").out.splitlines()
-    assert shown[0].endswith("would come at these times (nothing was stored):")
+    assert shown[0] == (
+        f"{HANDLE}, 3 times a day between 09:00-21:00, at least 2h apart, would come at these times, or at others like "
+        "them, since they are drawn anew (nothing was stored):"
+    )
     assert len(shown) == 4
     assert speaking.good("schedule", "list") == {"schedules": []}
 

@@ -579,7 +579,7 @@ print(json.dumps(stories))
 """
 
 
-@pytest.mark.parametrize(("kind", "deaths", "every"), [("local", 1, 3), ("outside", 1, 1), ("outside", 3, 4)])
+@pytest.mark.parametrize(("kind", "deaths", "every"), [("local", 1, 6), ("outside", 2, 6)])
 def test_killed_at_any_step_everything_is_said_exactly_once(tmp_path: Path, kind: str, deaths: int, every: int) -> None:
     command = [sys.executable, "-c", CRASHES, str(tmp_path), kind, str(deaths), str(every)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=dict(os.environ))

@@ -253,7 +253,8 @@ def test_the_owner_is_told_once_of_each_thing_and_never_of_notices(db: sqlite_ut
     claim(db)
     outbox.unknown(db, post.id, "timeout", 110)
     outbox.review(db, post.id, "nobody knows", 120)
-    assert notices(db) == [f"The post {post.id} for local/feed needs your decision: nobody knows."]
+    told = f"The post {post.id} of a persona for local/feed needs your decision: nobody knows. It was: {post.text}"
+    assert notices(db) == [told]
     first = outbox.notify(db, "key", "hear", 130)
     assert outbox.notify(db, "key", "hear again", 140) == first
     outbox.expire(db, 140 + outbox.NOTICE_MS)
@@ -297,7 +298,10 @@ def test_at_a_limit_the_account_waits_and_the_owner_is_told_once(db: sqlite_util
     outbox.posted(db, first.id, "r1", 110)  # type: ignore[union-attr]
     claimed = claims.claim(db, PLATFORMS, 120, limits)  # the notice, which no limit holds back
     assert claimed is not None
-    assert claimed.text == "The account local/feed has reached its limit posts_per_hour; what is queued waits."
+    assert claimed.text == (
+        "The account local/feed has reached its limit posts_per_hour: "
+        "what is queued waits until 1970-01-01 01:00:00 UTC."
+    )
     outbox.posted(db, claimed.id, "r2", 120)
     assert claims.claim(db, PLATFORMS, 130, limits) is None
     assert outbox.earliest(db, PLATFORMS) == 100 + ledger.HOUR_MS

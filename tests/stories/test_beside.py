@@ -56,8 +56,8 @@ def a_day(shell: Shell, file: Path) -> list[Any]:
         shell.good("mute", "add", "account:local/other", "2h"),
         shell.good("mute", "list"),
         shell.good("mute", "remove", "account:local/other"),
-        shell.good("account", "pause", "local", "other"),
-        shell.good("account", "resume", "local", "other"),
+        shell.good("account", "pause", "local/feed"),
+        shell.good("account", "resume", "local/feed"),
         shell.good("queue", "list"),
         shell.good("config", "reload"),
     ]
@@ -128,10 +128,11 @@ def test_a_bot_that_is_killed_in_the_middle_leaves_a_clear_error_and_the_request
 ) -> None:
     said = killed_meanwhile(speaking, bot, "imitate", HANDLE, "-n", "50", "--seed", "7", "--json")
     assert said.sentence == (
-        "The bot stopped before it answered: look what became of what you asked for before you ask again."
+        "The bot stopped before it answered: look what became of it (`mockingbird queue list`, `mockingbird outbox list`) "
+        "before you ask again."
     )
     waiting = speaking.good("queue", "list")["requests"]
-    assert [(found["kind"], found["state"]) for found in waiting] == [("imitate", "running")]
+    assert [(found["kind"], found["state"]) for found in waiting] == [("imitate", "waiting")]
     again = speaking.start("run")
     answer = speaking.until(lambda: speaking.good("queue", "show", str(waiting[0]["request"]))["answer"])
     assert len(answer["candidates"]) == 50
