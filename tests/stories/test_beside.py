@@ -128,8 +128,8 @@ def test_a_bot_that_is_killed_in_the_middle_leaves_a_clear_error_and_the_request
 ) -> None:
     said = killed_meanwhile(speaking, bot, "imitate", HANDLE, "-n", "50", "--seed", "7", "--json")
     assert said.sentence == (
-        "The bot stopped before it answered: look what became of it (`mockingbird queue list`, `mockingbird outbox list`) "
-        "before you ask again."
+        "The bot stopped before it answered: look what became of it (`mockingbird queue list`, `mockingbird outbox "
+        "list`) before you ask again."
     )
     waiting = speaking.good("queue", "list")["requests"]
     assert [(found["kind"], found["state"]) for found in waiting] == [("imitate", "waiting")]
