@@ -147,6 +147,40 @@ class Shell:
         return int(self.until(look))
 
 
+SITTING = """
+import contextlib, io, json, sys
+from bot.cli import main
+for line in sys.stdin:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = main(json.loads(line))
+        except SystemExit as stop:
+            status = stop.code
+    print(json.dumps([status, out.getvalue(), err.getvalue()]), flush=True)
+"""
+
+
+class Sitting(Shell):
+    """One command after another in one process: most of what a command takes is the time to import it all."""
+
+    def __init__(self, shell: Shell) -> None:
+        super().__init__(shell.folder, shell.environ, shell.started)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        command = [sys.executable, "-c", SITTING]
+        self._process = subprocess.Popen(command, cwd=self.folder, env=self.environ, text=True, **pipes)
+        self.started.append(self._process)
+
+    def __call__(self, *arguments: str | bytes | Path, data: bool = True, **options: Any) -> Said:
+        assert not options
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        where = ["--data", str(self.data)] if data else []
+        self._process.stdin.write(json.dumps([*where, *map(str, arguments)]) + "\n")
+        self._process.stdin.flush()
+        return Said(*json.loads(self._process.stdout.readline()))
+
+
 def children(pid: int, module: str) -> list[int]:
     """The living children of a process that run this module."""
     found = []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.command import HANDLE, Said, Shell
+from tests.command import HANDLE, Said, Shell, Sitting
 
 VARYING = {
     *("seconds", "train_seconds", "tokens_per_second", "eta_seconds"),
@@ -82,14 +82,15 @@ def test_every_command_answers_the_same_beside_the_bot_as_alone(
     speaking: Shell, trained_data: Path, timeline: Callable[..., Path], tmp_path: Path
 ) -> None:
     file = timeline("kevin", 40)
-    alone = a_day(speaking, file)
+    sitting = Sitting(speaking)
+    alone = a_day(sitting, file)
     shutil.rmtree(speaking.data)
     shutil.copytree(trained_data, speaking.data)
     running = speaking.start("run")
     assert running.stderr is not None
     while "running" not in running.stderr.readline():
         pass
-    beside = a_day(speaking, file)
+    beside = a_day(sitting, file)
     assert beside == alone
     posted = speaking.until(lambda: speaking.good("feed")["entries"])
     assert [entry["text"] for entry in posted] == ["the gull has the floor"]
