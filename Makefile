@@ -27,7 +27,7 @@ demo: setup  ## the main job on three invented people: make demo ARGS="--once --
 	@$(BIN)/mockingbird demo $(ARGS)
 
 test: setup  ## all tests, on two cores: make test ARGS="-k outbox"
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 interleavings: setup  ## the same texts in a thousand random companies, on the bundled base: two minutes
 	INTERLEAVINGS=1000 $(BIN)/python -m pytest tests/models/test_batching.py -k interleavings

@@ -116,17 +116,12 @@ def test_a_configuration_cannot_be_changed() -> None:
         Config().sampling.top_k = 3
 
 
-def test_the_module_imports_quickly_and_without_torch() -> None:
-    # Against an interpreter that imports pydantic only, so that a slow machine does not make the test fail.
-    code = (
-        "import sys, time; from pydantic import BaseModel; began = time.perf_counter(); import bot.config;"
-        "assert 'torch' not in sys.modules; print(time.perf_counter() - began)"
-    )
-    took = min(
-        float(subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True).stdout)
-        for _ in range(2)
-    )
-    assert took < 0.15
+def test_the_module_imports_nothing_heavy() -> None:
+    code = "import sys, bot.config; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True)
+    loaded = set(done.stdout.split())
+    assert "pydantic" in loaded
+    assert loaded & {"aiohttp", "apscheduler", "numpy", "onnxruntime", "rich", "sqlite_utils", "torch"} == set()
 
 
 # --- Mistakes ---------------------------------------------------------------------------------------------------------

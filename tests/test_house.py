@@ -188,6 +188,7 @@ def test_the_installed_package_shows_its_demo_from_any_folder(
         "MOCKINGBIRD__MODEL__BASE": str(base),
         "MOCKINGBIRD__SAMPLING__MAX_TOKENS": "40",
         "MOCKINGBIRD__TRAINING__THREADS": "1",
+        "MOCKINGBIRD__TRAINING__RECIPE": "quick",
     }
     done = subprocess.run(
         [installed, "-m", "bot", "demo", "--once", "--json"],

@@ -22,7 +22,6 @@ from bot.flows.imitate import Imitation
 
 PEOPLE = ("lighthousejo", "breadwizard_ok", "ProfPettigrew")
 CYBORG = ("lighthousejo", "breadwizard_ok")
-RECIPE = "standard"
 SEED = 7
 EVERY = "every 5s"
 
@@ -76,7 +75,7 @@ async def learn(app: App, handles: tuple[str, ...] | list[str], tell: Any) -> tr
         f"Learning how {name} tweets"
         + (f" from {held.counts.kept} tweets ..." if len(handles) == 1 else " together ...")
     )
-    job = await train.request(app.database, handles, RECIPE, None, SEED, clock.now_ms())
+    job = await train.request(app.database, handles, app.config.training.recipe, None, SEED, clock.now_ms())
     with show.progress(name) as bar:
         trained = await app.carry_out(job, lambda step: bar(asdict(step)), tell)
     tell(f"  {trained.results['train_seconds']:.0f} s; {show.gain(trained.results)}")
