@@ -87,7 +87,7 @@ def kill_any_time(asked: Asked) -> Outcome:
     total = Total()
     count = 10 if asked.quick else 125
     for wish in wishes.WISHES:
-        with _workplace(wish, asked.processes) as work:
+        with _ready(wish, asked.processes) as work:
 
             def one(number: int, wish: str = wish, work: Work = work) -> Total:
                 rng = random.Random(f"{asked.seed} {wish} any time {number}")
@@ -111,7 +111,7 @@ def run_all(wish: str, seed: int, every: int = 1, processes: int = 2, again: boo
     if `again`, the next life is killed too, or the first answer of the platform is unclear."""
     first = random.Random(f"{seed} {wish}").randint(1, every)
     total = Total()
-    with _workplace(wish, processes) as work:
+    with _ready(wish, processes) as work:
 
         def one(step: int) -> tuple[Total, bool]:
             rng = random.Random(f"{seed} {wish} {step}")
@@ -192,7 +192,7 @@ class Work:
 
 
 @contextmanager
-def _workplace(wish: str, processes: int) -> Iterator[Work]:
+def _ready(wish: str, processes: int) -> Iterator[Work]:
     with ExitStack() as stack:
         free: SimpleQueue[Zygote] = SimpleQueue()
         for _ in range(processes):
