@@ -22,7 +22,7 @@ from bot.errors import DatabaseBusy, DiskFull, MockingbirdError
 from bot.store import claims, outbox
 from bot.store.claims import Forbids, allows
 from bot.store.database import Database, Db, Transaction
-from bot.store.ledger import Limits
+from bot.store.ledger import NO_LIMITS, Limits
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,6 @@ LONGEST_BACKOFF_MS = 15 * 60_000
 AT_ONCE = 8  # so many accounts may be spoken on at the same time
 A_MOMENT_S = 1.0  # while a platform keeps us waiting, we look so often whether another account has something to say
 LONGEST_REST_S = 30.0
-NO_LIMITS = Limits()
 
 T = TypeVar("T")
 Now = Callable[[], int]

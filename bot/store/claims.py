@@ -13,7 +13,7 @@ import sqlite_utils
 
 from bot.domain import LONGEST_SEND_MS, Capability, Found, Post
 from bot.store import accounts, ledger, outbox
-from bot.store.ledger import Limits
+from bot.store.ledger import NO_LIMITS, Limits
 
 MOST_ATTEMPTS = 3  # after which people decide what to do with a post that did not arrive
 LOOKS_MS = (5_000, 20_000, 60_000, 180_000, 600_000)  # when to look, from the doubt on; then every ten minutes
@@ -36,7 +36,7 @@ def claim(
     db: sqlite_utils.Database,
     capabilities: Mapping[str, Capability],
     now: int,
-    limits: Limits = Limits(),  # noqa: B008 (it is frozen)
+    limits: Limits = NO_LIMITS,
     forbids: Forbids = allows,
 ) -> Post | None:
     """Takes the next post that may be sent now on one of these platforms."""
@@ -57,7 +57,7 @@ def look(
     db: sqlite_utils.Database,
     capabilities: Mapping[str, Capability],
     now: int,
-    limits: Limits = Limits(),  # noqa: B008
+    limits: Limits = NO_LIMITS,
     forbids: Forbids = allows,
 ) -> Post | None:
     """Takes the next unknown post that is to be looked up now; it comes as SENDING if its attempt is to be repeated

@@ -21,6 +21,9 @@ class Limits:
     reads_per_month: int = 0
 
 
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True)
 class Wait:
     """Nothing was reserved: this limit would be exceeded before `until`, or always if that is None."""

@@ -43,7 +43,16 @@ def new_id(now: int, platform: str, account: str, cause_key: str) -> str:
     """A ULID (github.com/ulid/spec): 48 bits of time, then 80 bits which the cause decides instead of chance."""
     cause = hashlib.sha256(json.dumps([platform, account, cause_key]).encode()).digest()[:10]
     number = int.from_bytes(now.to_bytes(6, "big") + cause, "big")
-    return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return in_crockford(number, 26)
+
+
+def beginning_at(instant: int) -> str:
+    """What the ids of posts begin with that were added at this instant."""
+    return in_crockford(max(instant, 0), 10)
+
+
+def in_crockford(number: int, letters: int) -> str:
+    return "".join(CROCKFORD[number >> shift & 31] for shift in range(5 * letters - 5, -1, -5))
 
 
 def time_of(post_id: str) -> int:
@@ -212,9 +221,9 @@ def cancel(db: sqlite_utils.Database, post_id: str, reason: str, now: int) -> Po
 
 def cancel_cause(db: sqlite_utils.Database, prefix: str, reason: str, now: int, drafts: bool = True) -> list[Post]:
     """Cancels what waits for causes that begin with `prefix`, with or without what still waits for approval."""
-    waiting = f"""SELECT id FROM outbox WHERE state IN ('queued', {"'draft'" if drafts else "'queued'"})
-                  AND substr(cause_key, 1, length(:prefix)) = :prefix ORDER BY id"""
-    ids = [found for (found,) in db.execute(waiting, {"prefix": prefix}).fetchall()]
+    waiting = """SELECT id FROM outbox WHERE (state = 'queued' OR (state = 'draft' AND :drafts))
+                 AND substr(cause_key, 1, length(:prefix)) = :prefix ORDER BY id"""
+    ids = [found for (found,) in db.execute(waiting, {"prefix": prefix, "drafts": drafts}).fetchall()]
     return [
         cancel(db, found, reason, now) for found in ids if state_of(db, found) in (PostState.DRAFT, PostState.QUEUED)
     ]
@@ -238,7 +247,6 @@ def expire(db: sqlite_utils.Database, now: int) -> list[Post]:
 def recover(db: sqlite_utils.Database, now: int) -> list[Post]:
     """At start-up: what was being sent when we stopped may have gone out or not. All that is unknown is looked up at
     once."""
-    ledger.prune(db, now)
     accounts.forget_caps(db)  # the limits may be others now
     reason = "the bot stopped while it was being sent"
     rows = db.query(

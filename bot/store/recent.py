@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite_utils
 
-from bot.store.outbox import CROCKFORD, FRESH_MS
+from bot.store.outbox import FRESH_MS, beginning_at
 
 MOST = 1_000
 
@@ -15,11 +15,6 @@ def texts(db: sqlite_utils.Database, platform: str, account: str, now: int) -> d
     rows = db.query(
         """SELECT id, text FROM outbox WHERE id > ? AND +platform = ? AND +account = ? AND kind <> 'notice'
            AND state NOT IN ('rejected', 'missed', 'cancelled') ORDER BY id DESC LIMIT ?""",
-        [_since(now - FRESH_MS), platform, account, MOST],
+        [beginning_at(now - FRESH_MS), platform, account, MOST],
     )
     return {str(row["id"]): str(row["text"]) for row in rows}
-
-
-def _since(instant: int) -> str:
-    """What the ids of posts begin with that were added at that instant."""
-    return "".join(CROCKFORD[max(instant, 0) >> shift & 31] for shift in range(45, -1, -5))

@@ -38,18 +38,14 @@ async def every(app: App, asked: Every, tell: Tell) -> Answer:
     states = () if asked.state is None else (asked.state,)
 
     def transaction(db: Db) -> list[dict[str, Any]]:
-        now = clock.now_ms()
-        return [
-            {**facts(post), "waits_for": outbox.waits_for(db, post, now)}
-            for post in outbox.every(db, asked.limit, states)
-        ]
+        return [waiting(db, post) for post in outbox.every(db, asked.limit, states)]
 
     return {"posts": await app.database.run(transaction)}
 
 
 @operation("GET", "/v1/outbox/{id}", One)
 async def show(app: App, asked: One, tell: Tell) -> Answer:
-    return await app.database.run(lambda db: waiting(db, asked.id))
+    return await app.database.run(lambda db: waiting(db, outbox.find(db, asked.id)))
 
 
 @operation("GET", "/v1/outbox/{id}/explanation", One)
@@ -94,9 +90,8 @@ async def confirm(app: App, asked: Confirm, tell: Tell) -> Answer:
     return facts(await app.database.run(lambda db: decisions.confirm(db, asked.id, asked.remote_id, clock.now_ms())))
 
 
-def waiting(db: Db, name: str) -> dict[str, Any]:
+def waiting(db: Db, post: Post) -> dict[str, Any]:
     """A post, and why it is not said yet."""
-    post = outbox.find(db, name)
     return {**facts(post), "waits_for": outbox.waits_for(db, post, clock.now_ms())}
 
 
