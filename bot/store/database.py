@@ -114,10 +114,13 @@ def open_database(path: Path) -> sqlite_utils.Database:
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA secure_delete = ON")  # who is forgotten leaves no bytes behind
         connection.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")
         db = sqlite_utils.Database(connection)
+        # Keys are on only then: to make a table anew while others point to it would remove their rows
+        # (sqlite.org/lang_altertable.html#otheralter).
         migrations.apply(db)
+        connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:
         connection.close()
         raise

@@ -20,6 +20,12 @@ def m002_delivery(db: sqlite_utils.Database) -> None:
     _execute(db, DELIVERY)
 
 
+@migrations()
+def m003_places(db: sqlite_utils.Database) -> None:
+    """2026-11: whose a persona is, on what grounds it exists, and what people ask, say and settle on Discord."""
+    _execute(db, PLACES)
+
+
 def _execute(db: sqlite_utils.Database, script: str) -> None:
     for statement in script.split(";\n"):
         if statement.strip():
@@ -274,4 +280,159 @@ CREATE INDEX requests_of ON requests (person, created_at);
 CREATE INDEX requests_at ON requests (place, created_at);
 CREATE INDEX requests_turns ON requests (kind, turn) WHERE started_at IS NOT NULL;
 CREATE INDEX requests_for ON requests (job_id) WHERE job_id IS NOT NULL
+"""
+
+PLACES = """
+-- place: whose it is: "shell", where whoever runs the bot asks, or a server or a chat, "discord:ID"; nothing of one
+-- place is seen in another, unless it is shared
+CREATE TABLE timelines_now (
+    id INTEGER PRIMARY KEY,
+    place TEXT NOT NULL DEFAULT 'shell',
+    handle TEXT NOT NULL COLLATE NOCASE,
+    display_name TEXT,
+    created_at INTEGER NOT NULL,
+    UNIQUE (place, handle)
+) STRICT;
+INSERT INTO timelines_now (id, handle, display_name, created_at)
+    SELECT id, handle, display_name, created_at FROM timelines;
+DROP TABLE timelines;
+ALTER TABLE timelines_now RENAME TO timelines;
+
+-- name: by which it is found from everywhere; slug: what people of its place call it
+CREATE TABLE personas_now (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    place TEXT NOT NULL DEFAULT 'shell',
+    slug TEXT NOT NULL,
+    name TEXT NOT NULL GENERATED ALWAYS AS (iif(place = 'shell', slug, place || '/' || slug)) STORED UNIQUE,
+    shared INTEGER NOT NULL DEFAULT 0 CHECK (shared IN (0, 1)),
+    run_id INTEGER REFERENCES runs,
+    created_at INTEGER NOT NULL
+) STRICT;
+INSERT INTO personas_now (id, slug, run_id, created_at) SELECT id, slug, run_id, created_at FROM personas;
+DELETE FROM sqlite_sequence WHERE name = 'personas_now';
+INSERT INTO sqlite_sequence (name, seq) SELECT 'personas_now', seq FROM sqlite_sequence WHERE name = 'personas';
+DROP TABLE personas;
+ALTER TABLE personas_now RENAME TO personas;
+
+CREATE TABLE banned_phrases_now (
+    place TEXT NOT NULL DEFAULT 'shell',
+    phrase TEXT NOT NULL COLLATE NOCASE,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (place, phrase)
+) STRICT, WITHOUT ROWID;
+INSERT INTO banned_phrases_now (phrase, created_at) SELECT phrase, created_at FROM banned_phrases;
+DROP TABLE banned_phrases;
+ALTER TABLE banned_phrases_now RENAME TO banned_phrases;
+
+ALTER TABLE schedules ADD COLUMN place TEXT NOT NULL DEFAULT 'shell';
+ALTER TABLE outbox ADD COLUMN place TEXT NOT NULL DEFAULT 'shell';
+CREATE INDEX outbox_of_place ON outbox (place, id);
+
+-- who gave a handle's tweets, and on what grounds: the person's own archive, a permission that the giver declares to
+-- have, or whoever runs the bot; append-only
+CREATE TABLE consents (
+    id INTEGER PRIMARY KEY,
+    place TEXT NOT NULL,
+    handle TEXT NOT NULL COLLATE NOCASE,
+    grounds TEXT NOT NULL CHECK (grounds IN ('archive', 'permission', 'operator')),
+    person TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX consents_of ON consents (place, handle);
+
+-- who wants to have nothing to do with us: "person:discord:ID", who is never answered, or "handle:NAME", who is never
+-- imitated
+CREATE TABLE opt_outs (
+    subject TEXT PRIMARY KEY COLLATE NOCASE,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- what the people of a place have settled: platform and account where drafts and notices for them go, or NULL for
+-- whoever runs the bot; webhooks: whether answers may speak under the persona's own name
+CREATE TABLE places (
+    place TEXT PRIMARY KEY,
+    notices_platform TEXT,
+    notices_account TEXT,
+    webhooks INTEGER NOT NULL DEFAULT 0 CHECK (webhooks IN (0, 1))
+) STRICT, WITHOUT ROWID;
+
+-- who answers on an account (a channel), with what chance and how often; unasked_chance: of speaking after any message;
+-- unasked_every: speaks after so many messages, 0 for never
+CREATE TABLE listening (
+    platform TEXT NOT NULL,
+    account TEXT NOT NULL,
+    place TEXT NOT NULL,
+    persona_id INTEGER REFERENCES personas ON DELETE CASCADE,
+    chance REAL NOT NULL DEFAULT 1.0,
+    cooldown_s INTEGER NOT NULL DEFAULT 10,
+    unasked_chance REAL NOT NULL DEFAULT 0.0,
+    unasked_every INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (platform, account)
+) STRICT, WITHOUT ROWID;
+
+-- what was said to us and is answered at most once; text is forgotten once that is settled; kind: somebody spoke to us,
+-- or a message after which we speak unasked; reply_to: the remote id of what of ours it answers
+CREATE TABLE mentions (
+    platform TEXT NOT NULL,
+    remote_id TEXT NOT NULL,
+    place TEXT NOT NULL,
+    account TEXT NOT NULL,
+    person TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('mention', 'unasked')),
+    reply_to TEXT,
+    persona_id INTEGER REFERENCES personas ON DELETE SET NULL,
+    text TEXT,
+    state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'ignored')),
+    reason TEXT,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (platform, remote_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX mentions_open ON mentions (at) WHERE state = 'open';
+CREATE INDEX mentions_answered ON mentions (platform, account, person, at) WHERE state = 'answered';
+
+-- what people asked on Discord and wait for, and what they were shown, so that its buttons go on working; id: that of
+-- Discord, so that an event that comes twice is one; token: a credential, encrypted, forgotten once it has expired or
+-- the answer is there; then_asked: what is to be imitated once the training is done
+CREATE TABLE interactions (
+    id TEXT PRIMARY KEY,
+    request_id INTEGER,
+    kind TEXT NOT NULL CHECK (kind IN ('imitate', 'train')),
+    place TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    person TEXT NOT NULL,
+    asked TEXT NOT NULL,
+    then_asked TEXT,
+    token BLOB,
+    token_until INTEGER NOT NULL,
+    message_id TEXT,
+    state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'gone')),
+    persona_id INTEGER REFERENCES personas ON DELETE CASCADE,
+    answer TEXT,
+    created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX interactions_open ON interactions (created_at) WHERE state = 'open';
+CREATE INDEX interactions_of ON interactions (request_id) WHERE request_id IS NOT NULL;
+
+-- what people think of a text that they were shown: 1 up, -1 down
+CREATE TABLE votes (
+    interaction_id TEXT NOT NULL REFERENCES interactions ON DELETE CASCADE,
+    candidate INTEGER NOT NULL,
+    person TEXT NOT NULL,
+    vote INTEGER NOT NULL CHECK (vote IN (1, -1)),
+    at INTEGER NOT NULL,
+    PRIMARY KEY (interaction_id, candidate, person)
+) STRICT, WITHOUT ROWID;
+
+-- each time that we told Discord's gateway who we are: it allows a thousand in 24 hours
+CREATE TABLE identifies (
+    at INTEGER NOT NULL
+) STRICT;
+
+-- the fingerprint of the commands that a platform was last told of
+CREATE TABLE synced_commands (
+    application TEXT PRIMARY KEY,
+    fingerprint TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID
 """
