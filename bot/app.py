@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from bot import clock, hub
 from bot.config import Config, changes, keeping, secret
-from bot.domain import FeedEntry, Job, Post, Poster, Verdict
+from bot.domain import SHELL, FeedEntry, Job, Post, Poster, Verdict
 from bot.errors import BadPost, NothingAcceptable, UnknownPlatform, did_you_mean
 from bot.flows import quiet
 from bot.flows.ahead import Ahead
@@ -29,7 +29,7 @@ from bot.flows.speak import Speaker
 from bot.flows.train import Trained, Warn, carry_out
 from bot.flows.waiters import Hear
 from bot.flows.waiting import Desk
-from bot.moderation import Moderator, Repeats
+from bot.moderation import Moderator, Moderators, Repeats
 from bot.platforms.local.poster import LocalPoster
 from bot.pool.child import cores
 from bot.pool.lease import Lease
@@ -65,8 +65,8 @@ class App:
         """Takes the directory's lock; the worker starts with the first request. `read_config` reads the configuration
         again, for `reload`; `posters` are spoken through besides the local feed."""
         self.config, self.posters = config, posters
+        moderators = Moderators(Moderator.of(config.moderation))
         self._read_config = read_config or (lambda: config)
-        moderator = Moderator.of(config.moderation)
         self.token = secret(config.hub.token_env, environ)
         self.database = Database(data)
         self.wake = nothing  # lets a running bot look at once for what is due,
@@ -89,7 +89,7 @@ class App:
         self.imitator = Imitator(
             self.database,
             self.pool,
-            moderator,
+            moderators,
             self.find_base,
             config.sampling.tries,
             config.sampling.candidates,
@@ -105,7 +105,8 @@ class App:
 
     async def __aenter__(self) -> Self:
         try:
-            self.imitator.moderator = self.moderator.banning(await self.database.run(phrases.every))
+            for place, banned in (await self.database.run(phrases.every)).items():
+                self.moderators.ban(place, banned)
         except BaseException:
             self.database.close()
             raise
@@ -118,9 +119,9 @@ class App:
         self.database.close()
 
     @property
-    def moderator(self) -> Moderator:
-        """The one that judges now: another one, once a setting or a phrase has changed."""
-        return self.imitator.moderator
+    def moderators(self) -> Moderators:
+        """Those who judge now, by place."""
+        return self.imitator.moderators
 
     async def judge_for(self, name: str) -> Judge:
         """Whether a person may have a text said in place of this post's; its reasons are in words."""
@@ -133,34 +134,35 @@ class App:
         repeats = await asyncio.to_thread(Repeats, await self.database.run(others))
 
         def judge(post: Post, text: str) -> Verdict:
-            moderator = self.moderator
+            moderator = self.moderators.of(post.place)
             verdict = moderator.judge_text(text, str(post.cause.get("prompt") or ""), repeats)
             return Verdict(moderator.in_words(verdict, text))
 
         return judge
 
-    def forbids(self, text: str) -> str | None:
-        """Why a text that waits must not be said after all; None if it may."""
-        return self.moderator.forbids(text)
+    def forbids(self, post: Post) -> str | None:
+        """Why a post that waits must not be said after all; None if it may."""
+        return self.moderators.of(post.place).forbids(post.text)
 
-    async def ban(self, phrase: str) -> list[Post]:
-        """Nobody says this phrase from now on; what waited to be said, holds it and is cancelled for it."""
+    async def ban(self, phrase: str, place: str = SHELL) -> list[Post]:
+        """Nobody says this phrase from now on, there or, banned in the shell, anywhere; what waited to be said, holds
+        it and is cancelled for it."""
         plain = quiet.checked(phrase)
         async with self._banning:
-            known = await self.database.run(phrases.every)
+            known = self.moderators.banned(place)
             # Before it is stored: or what is accepted meanwhile is neither refused nor cancelled.
-            self.imitator.moderator = self.moderator.banning([*known, plain])
+            self.moderators.ban(place, [*known, plain])
             try:
-                return await quiet.ban(self.database, plain, clock.now_ms())
+                return await quiet.ban(self.database, plain, clock.now_ms(), place)
             except Exception:  # but not when cancelled: it may be stored all the same
-                self.imitator.moderator = self.moderator.banning(known)
+                self.moderators.ban(place, known)
                 raise
 
-    async def unban(self, phrase: str) -> str:
-        """Allows again what was banned; the phrase as it was held."""
+    async def unban(self, phrase: str, place: str = SHELL) -> str:
+        """Allows again what was banned there; the phrase as it was held."""
         async with self._banning:
-            plain = await quiet.unban(self.database, phrase)
-            self.imitator.moderator = self.moderator.banning(await self.database.run(phrases.every))
+            plain = await quiet.unban(self.database, phrase, place)
+            self.moderators.ban(place, await self.database.run(lambda db: phrases.of(db, place)))
             return plain
 
     @property
@@ -184,15 +186,16 @@ class App:
         key: str,
         draft: bool,
         person: str = "",
+        place: str = SHELL,
     ) -> list[Post]:
         """Queues a post, or a thread of several parts, to be said now or, as drafts, once they are approved."""
         self.check_platform(platform)
-        if not self.moderator.leaves_room(prompt):
+        if not self.moderators.of(place).leaves_room(prompt):
             raise BadPost(reason="The prompt is too long: a quarter of a text's length is kept for what is to be said.")
         latest = self.lateness.approval_ms if draft else self.lateness.max_late_ms
         speak, now = self.speaker.speak, clock.now_ms()
         return await post(
-            self.database, speak, persona, prompt, parts, platform, account, key, now, latest, draft, person
+            self.database, speak, persona, prompt, parts, platform, account, key, now, latest, draft, person, place
         )
 
     def find_base(self, name: str) -> Path:
@@ -224,9 +227,9 @@ class App:
         new = self._read_config()
         changed = changes(self.config, new)
         restart = [name for name in changed if name.startswith(FIXED)]
-        moderator = replace(Moderator.of(new.moderation), banned=self.moderator.banned)
+        moderator = Moderator.of(new.moderation)
         self.config = keeping(self.config, new, restart)
-        self.imitator.moderator = moderator
+        self.moderators.settle(moderator)
         self.imitator.tries, self.imitator.choices = new.sampling.tries, new.sampling.candidates
         self.imitator.ahead.texts, self.imitator.ahead.personas = new.ahead.texts, new.ahead.personas
         self.desk.quota = new.quota
@@ -239,7 +242,7 @@ class App:
         run = partial(train, lease=self.lease)
         trained = await carry_out(self.database, self.config, self.find_base, run, job, tell, warn)
         if trained.promoted:
-            self.imitator.ahead.drop(trained.persona.slug)
+            self.imitator.ahead.drop(trained.persona.name)
         return trained
 
     async def run(self, on_post: Callable[[FeedEntry], None], stop: asyncio.Event) -> None:
@@ -307,7 +310,7 @@ class App:
             except Exception:
                 log.exception("what is due could not be spoken; the next ringing tries again")
 
-    async def _imitate(self, asked: Mapping[str, Any], person: str) -> Mapping[str, Any]:
+    async def _imitate(self, asked: Mapping[str, Any], person: str, place: str) -> Mapping[str, Any]:
         """Does a request: `persona`, and if it is given `prompt`, `n`, `seed`, `reply_to`, `temperature`, `top_p`,
         `max_tokens`."""
         chosen = {name: asked[name] for name in ("temperature", "top_p", "max_tokens") if asked.get(name) is not None}
@@ -316,6 +319,7 @@ class App:
             replace(self.sampling, **chosen),
             asked.get("reply_to"),
             person=person,
+            place=place,
         )
         if not done.accepted:
             raise NothingAcceptable(persona=done.persona.slug, reasons=done.reasons)

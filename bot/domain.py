@@ -7,6 +7,26 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+OPERATOR = "operator"  # the person who runs the bot
+SHELL = "shell"  # the place where they ask
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who asks, and where: "discord:ID" of a person, and of a server or a chat."""
+
+    person: str = OPERATOR
+    place: str = SHELL
+
+    @property
+    def is_operator(self) -> bool:
+        return self == Asker()
+
+    @property
+    def sees(self) -> str | None:
+        """The only place whose schedules, posts and requests they see and change; None for all of them."""
+        return None if self.is_operator else self.place
+
 
 @dataclass(frozen=True)
 class Persona:
@@ -16,6 +36,13 @@ class Persona:
     slug: str  # the lower-case handles, sorted, joined by "-"
     handles: tuple[str, ...]
     run_id: int | None  # the run whose checkpoint speaks; None until one was promoted
+    place: str = SHELL  # whose it is: seen and used only there
+    shared: bool = False  # unless whoever runs the bot lets everybody use it
+
+    @property
+    def name(self) -> str:
+        """By which it is found from everywhere; what people of its own place call it is the slug."""
+        return self.slug if self.place == SHELL else f"{self.place}/{self.slug}"
 
 
 class JobState(StrEnum):
@@ -115,6 +142,7 @@ class Schedule:
     chance: float = 1.0  # with which an occurrence is spoken at all
     approval: str = "off"  # "always", "first-20" or "off"
     seed: int = 0  # what jitter, chance and random times follow from
+    place: str = SHELL  # whose it is
 
 
 class OccurrenceState(StrEnum):
@@ -172,6 +200,7 @@ class Post:
     claimed_at: int | None = None  # the first attempt
     approved_at: int | None = None
     reply_to: str | None = None  # the remote id of what it follows, once that is posted
+    place: str = SHELL  # whose it is
 
 
 @dataclass(frozen=True)

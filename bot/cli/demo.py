@@ -96,7 +96,7 @@ async def post(app: App, personas: list[str], tell: Any, once: bool) -> list[Fee
     numbers: list[int] = []
     for index, persona in enumerate(personas):
         plan = schedule.Plan(persona, EVERY)
-        added, _ = await schedule.add(app.database, app.moderator, plan, SEED, clock.now_ms() - index)
+        added, _ = await schedule.add(app.database, app.moderators.of(), plan, SEED, clock.now_ms() - index)
         numbers.append(added.id)
 
     def on_post(entry: FeedEntry) -> None:

@@ -26,7 +26,7 @@ REMEMBERED = 1_000  # how many wishes are counted; there are as many as there ar
 
 @dataclass(frozen=True)
 class Wanted:
-    """What can be made ahead: a text of a persona (its slug) without a prompt, by whatever seed."""
+    """What can be made ahead: a text of a persona (its name) without a prompt, by whatever seed."""
 
     persona: str
     sampling: Sampling

@@ -165,7 +165,7 @@ def _turns(db: Db, due: Sequence[Occurrence], now: int) -> tuple[list[Turn], lis
         persona = None if schedule is None else personas.get(db, schedule.persona_id)
         if schedule is None or persona is None or clock.quiet_at(clock.times_of(schedule), now):
             continue
-        until = mutes.until(db, schedule.platform, schedule.account, persona.slug, now)
+        until = mutes.until(db, schedule.platform, schedule.account, persona.name, now, schedule.place)
         if until is None:
             turns.append(Turn(occurrence, schedule, persona))
             continue
@@ -240,7 +240,7 @@ def _queue(db: Db, turn: Turn, spoken: Spoken, cause: Mapping[str, Any], now: in
             "rule": schedule.rule,
             "wall_key": occurrence.wall_key,
             "due_at": occurrence.due_at,
-            "persona": turn.persona.slug,
+            "persona": turn.persona.name,
             "prompt": schedule.prompt,
         },
         spoken.text,
@@ -250,10 +250,12 @@ def _queue(db: Db, turn: Turn, spoken: Spoken, cause: Mapping[str, Any], now: in
         draft=draft,
         persona_id=turn.persona.id,
         alternatives=spoken.alternatives if draft else (),
+        place=schedule.place,
     )
     if draft:
         wanted = f"A draft of {turn.persona.slug} waits for you: `mockingbird outbox approve {post.id}`."
-        outbox.notify(db, f"draft:{post.id}", f"{wanted} It is: {post.text}", now, {"about": post.id})
+        about = {"about": post.id, "draft": True}
+        outbox.notify(db, f"draft:{post.id}", f"{wanted} It is: {post.text}", now, about, schedule.place)
     return post.id
 
 

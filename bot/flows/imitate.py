@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bot import clock
-from bot.domain import Candidate, Persona
+from bot.domain import SHELL, Candidate, Persona
 from bot.errors import (
     BaseUnavailable,
     CorruptCheckpoint,
@@ -25,7 +25,7 @@ from bot.flows.ahead import Ahead, Made, Maker, Wanted
 from bot.flows.choose import chosen, ranks, seeds_of
 from bot.flows.quiet import raise_muted
 from bot.flows.together import together
-from bot.moderation import Moderator, Repeats, ShingleIndex
+from bot.moderation import Moderator, Moderators, Repeats, ShingleIndex
 from bot.pool.protocol import FindBase, GenerationFailed, Pool, Wish
 from bot.store import mutes, personas
 from bot.store.database import Database, Db
@@ -66,7 +66,7 @@ class Imitation:
 def report(done: Imitation) -> dict[str, Any]:
     """What came of it, as whoever asked is told."""
     return {
-        "persona": done.persona.slug,
+        "persona": done.persona.name,
         "checkpoint": done.checkpoint,
         "prompt": done.prompt,
         "message": done.message,
@@ -94,7 +94,7 @@ class Imitator:
 
     database: Database
     pool: Pool
-    moderator: Moderator
+    moderators: Moderators
     find_base: FindBase
     tries: int  # how many times the wanted number may be generated
     choices: int  # how many candidates are made for each text, of which one is taken
@@ -115,48 +115,53 @@ class Imitator:
         message: str | None = None,
         recent: Repeats | None = None,
         person: str = "",
+        place: str = SHELL,
     ) -> Imitation:
         """Generates until `n` texts are accepted or the tries run out, replies if there is a `message`; the first seed
         tried is `seed`, the next one `seed + 1` and so on, so each text can be had again alone by its own seed. Where
         any seed will do it is None: what is ready is given, once, and the rest begins at a seed that is drawn.
-        Nothing that repeats what is `recent` on the account is accepted. `person` is who asks, "" the bot itself.
+        Nothing that repeats what is `recent` on the account is accepted. `person` is who asks, "" the bot itself;
+        `place` is where it is to be said, and judged by.
         Raises Muted, besides the errors below."""
-        persona = await self.database.run(lambda db: self._unmuted(db, name))
+        persona = await self.database.run(lambda db: self._unmuted(db, name, place))
         prompt = " ".join(storable(prompt).split())
         ready: list[Candidate] = []
         if seed is None and not prompt and message is None and recent is None:
-            ready = self.ahead.take(Wanted(persona.slug, sampling), self._maker(persona), n)
+            ready = self.ahead.take(Wanted(persona.name, sampling), self._maker(persona), n)
+            ready = [found for found in ready if self.moderators.of(place).forbids(found.text) is None]
             if len(ready) == n:
                 return Imitation(persona, str(persona.run_id), prompt, message, False, tuple(ready))
         self.ahead.interrupt()
         first = self.draw() if seed is None else seed
         while True:
-            moderator = self.moderator
-            done = await self._imitate(persona, prompt, n - len(ready), first, sampling, message, recent, person)
-            ready = [found for found in ready if self.moderator.forbids(found.text) is None]
-            if moderator is self.moderator:  # else something was banned meanwhile
+            moderator = self.moderators.of(place)
+            wanted = n - len(ready)
+            done = await self._imitate(moderator, persona, prompt, wanted, first, sampling, message, recent, person)
+            ready = [found for found in ready if self.moderators.of(place).forbids(found.text) is None]
+            if moderator is self.moderators.of(place):  # else something was banned meanwhile
                 return replace(done, candidates=(*ready, *done.candidates))
 
     async def make_ahead(self, wanted: Wanted) -> Made:
         """One accepted text to be kept ready, if the tries suffice."""
         persona = await self.database.run(lambda db: personas.speaking(db, wanted.persona))
         maker = self._maker(persona)  # before: what is banned meanwhile may have come too late for this text
-        done = await self._imitate(persona, "", 1, self.draw(), wanted.sampling, None)
+        done = await self._imitate(maker.moderator, persona, "", 1, self.draw(), wanted.sampling, None)
         return maker, done.accepted
 
-    def _unmuted(self, db: Db, name: str) -> Persona:
+    def _unmuted(self, db: Db, name: str, place: str) -> Persona:
         persona = personas.speaking(db, name)
-        until = mutes.latest(db, [mutes.EVERYTHING, mutes.of_persona(persona.slug)], self.now())
+        until = mutes.latest(db, [mutes.EVERYTHING, mutes.of_place(place), mutes.of_persona(persona.name)], self.now())
         if until is not None:
             raise_muted(persona.slug, until)
         return persona
 
     def _maker(self, persona: Persona) -> Maker:
         assert persona.run_id is not None
-        return Maker(persona.run_id, self.choices, self.moderator)
+        return Maker(persona.run_id, self.choices, self.moderators.of(persona.place))
 
     async def _imitate(
         self,
+        moderator: Moderator,
         persona: Persona,
         prompt: str,
         n: int,
@@ -167,10 +172,10 @@ class Imitator:
         person: str = "",
     ) -> Imitation:
         assert persona.run_id is not None
-        if not (verdict := self.moderator.judge_prompt(prompt)).accepted:
+        if not (verdict := moderator.judge_prompt(prompt)).accepted:
             raise PromptRefused(reasons=", ".join(verdict.reasons))
-        message = None if message is None else self._answerable(message)
-        fitting = last_words(prompt, self.moderator.longest_prompt)
+        message = None if message is None else answerable(moderator, message)
+        fitting = last_words(prompt, moderator.longest_prompt)
         folder = run.folder_of(self.database.folder, persona.run_id)
         checkpoint = folder / "checkpoint"
         try:
@@ -188,18 +193,10 @@ class Imitator:
         voice = base if base and not whole else checkpoint
         wish = Wish(voice, checkpoint, fitting, seed, sampling, message, person=person)
         try:
-            shown, cut, candidates, others = await self._speak(wish, base, n, index, recent)
+            shown, cut, candidates, others = await self._speak(moderator, wish, base, n, index, recent)
         except GenerationFailed as error:
             raise self._for_people(error, persona, folder, spec) from error
         return Imitation(persona, folder.name, shown, message, cut or fitting != prompt, candidates, others)
-
-    def _answerable(self, message: str) -> str:
-        """A message as training would have cleaned it; raises MessageRefused."""
-        cleaned = mended(storable(message))
-        reasons = self.moderator.judge_prompt(cleaned).reasons if cleaned else ("it holds no words",)
-        if reasons:
-            raise MessageRefused(reasons=", ".join(reasons))
-        return cleaned
 
     def _base(self, spec: run.Spec) -> Path:
         """Where the base was when the run began, since a relative folder means another one elsewhere; else where its
@@ -208,7 +205,13 @@ class Imitator:
         return then if is_there(then) else self.find_base(spec.base)
 
     async def _speak(
-        self, wish: Wish, base: Path | None, n: int, index: ShingleIndex, recent: Repeats | None
+        self,
+        moderator: Moderator,
+        wish: Wish,
+        base: Path | None,
+        n: int,
+        index: ShingleIndex,
+        recent: Repeats | None,
     ) -> tuple[str, bool, tuple[Candidate, ...], tuple[Candidate, ...]]:
         """The prompt as it was gone on from, whether it was cut, the candidates, and those that they were taken from;
         the first seed is the wish's."""
@@ -227,7 +230,7 @@ class Imitator:
                     # What is left of a prompt that was cut may begin with a blank, and a text does not.
                     shown, cut = done.prompt.lstrip(), done.cut_tokens > 0
                     text = (shown + CONTROL.sub("", done.text)).strip()
-                    verdict = self.moderator.judge(text, shown, index, wish.message, recent)
+                    verdict = moderator.judge(text, shown, index, wish.message, recent)
                     group.append(Candidate(text, seed, verdict))
             for group in await self._ranked(wish, base, groups.values()):
                 found = chosen(group)
@@ -251,7 +254,7 @@ class Imitator:
 
     async def _index(self, run_id: int, folder: Path) -> ShingleIndex:
         """Made once, however many ask for it together; one that could not be made is tried again."""
-        words = self.moderator.settings.verbatim_words
+        words = self.moderators.plain.settings.verbatim_words
         wanted = (run_id, words)
         if wanted not in self._indexes:
             self._indexes[wanted] = asyncio.create_task(asyncio.to_thread(index_corpus, folder, words))
@@ -268,6 +271,15 @@ class Imitator:
         if error.kind == "base":
             return BaseUnavailable(base=spec.base, reason=error.message)
         return WorkerUnavailable(reason=error.message, log=self.log)
+
+
+def answerable(moderator: Moderator, message: str) -> str:
+    """A message as training would have cleaned it; raises MessageRefused."""
+    cleaned = mended(storable(message))
+    reasons = moderator.judge_prompt(cleaned).reasons if cleaned else ("it holds no words",)
+    if reasons:
+        raise MessageRefused(reasons=", ".join(reasons))
+    return cleaned
 
 
 def storable(text: str) -> str:

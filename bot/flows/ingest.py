@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from bot.domain import SHELL
 from bot.errors import ImportRefused
 from bot.store import timelines
 from bot.store.database import Database, Db
@@ -35,15 +36,17 @@ class Stopped(Exception):
     """Rolls the transaction back, because nobody wants it any more."""
 
 
-async def ingest(database: Database, path: Path, handle: str | None, now: int, dry_run: bool = False) -> Ingested:
-    """Holds every tweet of the file, or none of them if it turns out to be bad; raises ImportRefused.
+async def ingest(
+    database: Database, path: Path, handle: str | None, now: int, dry_run: bool = False, place: str = SHELL
+) -> Ingested:
+    """Holds every tweet of the file for a place, or none of them if it turns out to be bad; raises ImportRefused.
 
     Cancelled, it holds none of them either, and ends once the store has forgotten those that it had read.
     """
     stop = Event()
 
     def transaction(db: Db) -> Ingested:
-        done = hold(db, path, check_handle(handle) if handle is not None else None, now, stop)
+        done = hold(db, path, check_handle(handle) if handle is not None else None, now, stop, place)
         if dry_run:
             raise Dry(done)
         return done
@@ -65,16 +68,16 @@ async def ingest(database: Database, path: Path, handle: str | None, now: int, d
         raise ImportRefused(reason=str(error)) from error
 
 
-def hold(db: Db, path: Path, handle: str | None, now: int, stop: Event) -> Ingested:
+def hold(db: Db, path: Path, handle: str | None, now: int, stop: Event, place: str = SHELL) -> Ingested:
     """Streams the file into the store until it ends or `stop` is set; whose tweets they are is known from the first
     one, which `read_tweets` finds or refuses the file."""
     tweets = until(stop, read_tweets(path, handle))
     first = next(tweets)
     author = handle or first.handle
     assert author is not None
-    new = timelines.hold(db, author, first.display_name, itertools.chain([first], tweets), now)
-    counts = timelines.counts(db, author)
-    spelled = timelines.spelled(db, author)
+    new = timelines.hold(db, author, first.display_name, itertools.chain([first], tweets), now, place)
+    counts = timelines.counts(db, author, place)
+    spelled = timelines.spelled(db, author, place)
     assert counts is not None
     assert spelled is not None
     return Ingested(spelled, counts, new)

@@ -148,7 +148,7 @@ def tell(db: Db, schedule: Schedule, missed: Sequence[Unsaid], now: int) -> None
     if missed:
         # Not a cause of the schedule's own posts: these are taken back when it is paused.
         key = f"unsaid:{schedule.id}:{missed[-1].wall_key}"
-        outbox.notify(db, key, notice_of(db, schedule, missed), now)
+        outbox.notify(db, key, notice_of(db, schedule, missed), now, place=schedule.place)
 
 
 def notice_of(db: Db, schedule: Schedule, missed: Sequence[Unsaid]) -> str:

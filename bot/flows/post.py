@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
-from bot.domain import Persona, Post, SaidAlready
+from bot.domain import SHELL, Persona, Post, SaidAlready
 from bot.errors import BadPost, NothingFresh
 from bot.flows.fire import Spoken
 from bot.flows.quiet import raise_muted
@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 MOST_PARTS = 25
 MOST_ROUNDS = 5  # of writing what turned out to be said already when it was to be queued
 
-Imitate = Callable[[Persona, str, int, str | None, Repeats], Awaitable[Spoken]]
-"""(persona, prompt, seed, message, recent) -> Spoken that repeats nothing recent; MockingbirdError if there is none."""
+Imitate = Callable[[Persona, str, int, str | None, Repeats, str], Awaitable[Spoken]]
+"""(persona, prompt, seed, message, recent, place) -> Spoken that repeats nothing recent; MockingbirdError if there is
+none."""
 
 
 async def post(
@@ -39,10 +40,12 @@ async def post(
     max_late_ms: int,
     draft: bool = False,
     person: str = "",
+    place: str = SHELL,
 ) -> list[Post]:
     """Writes a post, or a thread of several parts each of which answers the one before, and queues all of it or, as
     drafts, keeps it until it is approved. What was asked for with the same `key` before is returned as it stands.
 
+    The persona's name is one by which it is found from everywhere; `place` is for whom it is said.
     Raises BadPost, Muted, NothingFresh, and what `imitate` raises; then nothing is queued.
     """
     if not 1 <= parts <= MOST_PARTS:
@@ -53,7 +56,7 @@ async def post(
         standing = outbox.of_causes(
             db, platform, account, [cause_of(key, number) for number in range(1, MOST_PARTS + 1)]
         )
-        muted_until = mutes.until(db, platform, account, speaker.slug, now)
+        muted_until = mutes.until(db, platform, account, speaker.name, now, place)
         if not standing and muted_until is not None:
             raise_muted(speaker.slug, muted_until)
         return standing, speaker, {} if standing else recent.texts(db, platform, account, now)
@@ -69,13 +72,13 @@ async def post(
             number = len(spoken)
             message = spoken[-1].text if spoken else None
             seed = seed_of(key, number + 1, round_)
-            made = await imitate(speaker, "" if spoken else prompt, seed, message, repeats)
+            made = await imitate(speaker, "" if spoken else prompt, seed, message, repeats, place)
             explained = {
                 **made.cause,
                 "post": key,
                 "part": number + 1,
                 "parts": parts,
-                "persona": speaker.slug,
+                "persona": speaker.name,
                 "prompt": "" if spoken else prompt,
                 "message": message,
                 "seed": seed,
@@ -85,13 +88,13 @@ async def post(
             repeats.add(f"part {number}", made.text)
         try:
             return await database.run(
-                partial(_queue, tuple(spoken), speaker, platform, account, key, now, max_late_ms, draft)
+                partial(_queue, tuple(spoken), speaker, platform, account, key, now, max_late_ms, draft, place)
             )
         except SaidAlready as error:
             same = outbox.hash_of(str(error))
-            place = next(number for number, part in enumerate(spoken) if outbox.hash_of(part.text) == same)
-            log.info("part %s of %s is written anew: it was said already", place + 1, key)
-            del spoken[place:]  # what followed it answered it
+            first = next(number for number, part in enumerate(spoken) if outbox.hash_of(part.text) == same)
+            log.info("part %s of %s is written anew: it was said already", first + 1, key)
+            del spoken[first:]  # what followed it answered it
             texts = await database.run(lambda db: recent.texts(db, platform, account, now))
     raise NothingFresh(persona=speaker.slug, account=f"{platform}/{account}")
 
@@ -115,6 +118,7 @@ def _queue(
     now: int,
     max_late_ms: int,
     draft: bool,
+    place: str,
     db: Db,
 ) -> list[Post]:
     """All parts or none; if the same was asked for at the same time, what it queued."""
@@ -137,6 +141,7 @@ def _queue(
             parent_id=posts[-1].id if posts else None,
             persona_id=speaker.id,
             alternatives=part.alternatives if draft else (),
+            place=place,
         )
         posts.append(added)
     return posts

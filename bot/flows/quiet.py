@@ -9,7 +9,7 @@ from typing import NoReturn
 import regex
 
 from bot import clock
-from bot.domain import Post, PostState
+from bot.domain import SHELL, Post, PostState
 from bot.errors import BadMute, BadPhrase, Muted, NotBanned, NotMuted, UnknownPersona, did_you_mean
 from bot.moderation.blocklist import BlockList, folded
 from bot.store import mutes, outbox, personas, phrases
@@ -28,16 +28,17 @@ am an and are as at be but for i if in is it me my no not of on or so that the t
 # --- Phrases ----------------------------------------------------------------------------------------------------------
 
 
-async def ban(database: Database, phrase: str, now: int) -> list[Post]:
-    """From now on nobody says the phrase, in whatever disguise; returns what waited to be said, holds it and is
-    cancelled for it. The moderator must know of it before (`App.ban`). Raises BadPhrase."""
+async def ban(database: Database, phrase: str, now: int, place: str = SHELL) -> list[Post]:
+    """From now on nobody says the phrase for this place (in the shell: for any), in whatever disguise; returns what
+    waited to be said, holds it and is cancelled for it. The moderator must know of it before (`App.ban`). Raises
+    BadPhrase."""
     plain = checked(phrase)
     block_list = BlockList([plain])
     reason = f'it holds "{plain}", which was banned'
 
     def transaction(db: Db) -> list[Post]:
-        phrases.add(db, plain, now)
-        waiting = outbox.unsaid(db)
+        phrases.add(db, plain, now, place)
+        waiting = [post for post in outbox.unsaid(db) if place in (SHELL, post.place)]
         for post in waiting:
             if post.kind != "notice" and block_list.hits(post.text):
                 with contextlib.suppress(LookupError):  # it went with what it follows
@@ -48,13 +49,13 @@ async def ban(database: Database, phrase: str, now: int) -> list[Post]:
     return await database.run(transaction)
 
 
-async def unban(database: Database, phrase: str) -> str:
+async def unban(database: Database, phrase: str, place: str = SHELL) -> str:
     """Allows again what was banned; returns the phrase as it was held. Raises NotBanned."""
     plain = _plain(phrase)
 
     def transaction(db: Db) -> None:
-        if not phrases.remove(db, plain):
-            raise NotBanned(phrase=plain, nearest=did_you_mean(plain, phrases.every(db)))
+        if not phrases.remove(db, plain, place):
+            raise NotBanned(phrase=plain, nearest=did_you_mean(plain, phrases.of(db, place)))
 
     await database.run(transaction)
     return plain
@@ -124,9 +125,11 @@ def _scope(db: Db, scope: str) -> str:
     if kind.lower() == "persona" and rest.strip():
         persona = personas.find(db, rest)
         if persona is None:
-            slugs = [persona.slug for persona in personas.every(db)]
-            raise UnknownPersona(persona=rest, nearest=did_you_mean(rest, slugs), handles=rest)
-        return mutes.of_persona(persona.slug)
+            names = [persona.name for persona in personas.every(db)]
+            raise UnknownPersona(persona=rest, nearest=did_you_mean(rest, names), handles=rest)
+        return mutes.of_persona(persona.name)
+    if kind.lower() == "place" and rest.strip():
+        return mutes.of_place(rest.strip())
     if kind.lower() == "account" and platform and account:
         return mutes.of_account(platform.lower(), account)
     raise BadMute(reason=f'"{scope}" cannot be muted: write everything, persona:NAME or account:PLATFORM/NAME.')

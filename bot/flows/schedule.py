@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from bot import clock
-from bot.domain import Occurrence, Persona, Post, PostState, Schedule
+from bot.domain import SHELL, Occurrence, Persona, Post, PostState, Schedule
 from bot.errors import BadSchedule, PromptRefused, UnknownSchedule
 from bot.moderation import Moderator
 from bot.store import occurrences, outbox, personas, schedules
@@ -30,6 +30,7 @@ class Plan:
     max_late_s: int | None = None
     chance: float = 1.0
     approval: str = "off"
+    place: str = SHELL  # whose it is; `persona` is a name that is found from everywhere
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ async def add(
             chance=plan.chance,
             approval=plan.approval,
             seed=seed,
+            place=plan.place,
         )
 
     return await database.run(transaction), coming
@@ -124,21 +126,24 @@ def cause_of(schedule_id: int) -> str:
     return f"schedule:{schedule_id}:"
 
 
-async def listing(database: Database) -> list[tuple[Schedule, Persona]]:
-    """All schedules with whose they are, the oldest first."""
+async def listing(database: Database, place: str | None = None) -> list[tuple[Schedule, Persona]]:
+    """All schedules, or those of a place, with whose they are, the oldest first."""
 
     def transaction(db: Db) -> list[tuple[Schedule, Persona]]:
         by_id = {persona.id: persona for persona in personas.every(db)}
-        return [(schedule, by_id[schedule.persona_id]) for schedule in schedules.every(db)]
+        return [(schedule, by_id[schedule.persona_id]) for schedule in schedules.every(db, place)]
 
     return await database.run(transaction)
 
 
-async def show(database: Database, schedule_id: int, now: int, n: int = 5, last: int = 10) -> Shown:
-    """A schedule, its next `n` due moments and its `last` occurrences; raises UnknownSchedule."""
+async def show(
+    database: Database, schedule_id: int, now: int, n: int = 5, last: int = 10, place: str | None = None
+) -> Shown:
+    """A schedule (of this place, if it is given), its next `n` due moments and its `last` occurrences; raises
+    UnknownSchedule."""
 
     def transaction(db: Db) -> Shown:
-        schedule = _get(db, schedule_id)
+        schedule = _get(db, schedule_id, place)
         persona = personas.get(db, schedule.persona_id)
         assert persona is not None
         return Shown(schedule, persona, coming(schedule, now, n), occurrences.latest(db, schedule_id, last))
@@ -146,33 +151,33 @@ async def show(database: Database, schedule_id: int, now: int, n: int = 5, last:
     return await database.run(transaction)
 
 
-async def remove(database: Database, schedule_id: int, now: int) -> list[Post]:
+async def remove(database: Database, schedule_id: int, now: int, place: str | None = None) -> list[Post]:
     """Removes a schedule, and what it has queued or drafted but not yet said; returns that."""
 
     def transaction(db: Db) -> list[Post]:
-        schedules.remove(db, schedule_id)
+        schedules.remove(db, _get(db, schedule_id, place).id)
         return outbox.cancel_cause(db, cause_of(schedule_id), "its schedule was removed", now)
 
     return await database.run(transaction)
 
 
-async def pause(database: Database, schedule_id: int, now: int) -> list[Post]:
+async def pause(database: Database, schedule_id: int, now: int, place: str | None = None) -> list[Post]:
     """Silences a schedule from now on: what it has queued but not yet said is taken back too, returned, and not made up
     for. Its drafts stay: nobody hears of them unless somebody approves them."""
 
     def transaction(db: Db) -> list[Post]:
-        schedules.pause(db, schedule_id)
+        schedules.pause(db, _get(db, schedule_id, place).id)
         occurrences.skip(db, schedule_id, "its schedule was paused")
         return outbox.cancel_cause(db, cause_of(schedule_id), "its schedule was paused", now, drafts=False)
 
     return await database.run(transaction)
 
 
-async def resume(database: Database, schedule_id: int, now: int) -> list[Moment]:
+async def resume(database: Database, schedule_id: int, now: int, place: str | None = None) -> list[Moment]:
     """Goes on with a paused schedule from now on; returns the next five due moments."""
 
     def transaction(db: Db) -> list[Moment]:
-        schedule = _get(db, schedule_id)
+        schedule = _get(db, schedule_id, place)
         moments = coming(schedule, now)
         if schedule.paused:
             schedules.resume(db, schedule_id, moments[0].due_at if moments else None)
@@ -181,8 +186,8 @@ async def resume(database: Database, schedule_id: int, now: int) -> list[Moment]
     return await database.run(transaction)
 
 
-def _get(db: Db, schedule_id: int) -> Schedule:
+def _get(db: Db, schedule_id: int, place: str | None) -> Schedule:
     schedule = schedules.get(db, schedule_id)
-    if schedule is None:
+    if schedule is None or place not in (None, schedule.place):
         raise UnknownSchedule(schedule=schedule_id)
     return schedule

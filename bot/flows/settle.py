@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain import Job, JobState, Request
+from bot.domain import OPERATOR, SHELL, Job, JobState, Request
 from bot.errors import DiskFull, MockingbirdError, TrainingInterrupted
 from bot.flows import train
 from bot.store import jobs, personas, requests
@@ -28,7 +28,7 @@ def adopt(db: Db, now: int) -> None:
             persona = personas.get(db, job.persona_id)
             assert persona is not None
             asked = {"handles": persona.handles, "recipe": job.recipe, "weights": job.weights, "seed": job.seed}
-            requests.add(db, None, "train", requests.OPERATOR, requests.SHELL, asked, now, job_id=job.id)
+            requests.add(db, None, "train", OPERATOR, SHELL, asked, now, job_id=job.id)
 
 
 def unfinished(db: Db, job_id: int) -> Job | None:

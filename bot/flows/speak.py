@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot import clock
-from bot.domain import Candidate, Persona, Post, Schedule
+from bot.domain import SHELL, Candidate, Persona, Post, Schedule
 from bot.errors import NothingAcceptable
 from bot.flows.fire import Spoken
 from bot.flows.freshness import Freshness
@@ -31,12 +31,14 @@ class Speaker:
     async def on_schedule(self, persona: Persona, schedule: Schedule, seed: int) -> Spoken:
         """What a schedule says next; it repeats nothing that its account said lately."""
         recent = await self.freshness.of(schedule.platform, schedule.account, clock.now_ms())
-        return await self.speak(persona, schedule.prompt, seed, None, recent)
+        return await self.speak(persona, schedule.prompt, seed, None, recent, schedule.place)
 
-    async def speak(self, persona: Persona, prompt: str, seed: int, message: str | None, recent: Repeats) -> Spoken:
+    async def speak(
+        self, persona: Persona, prompt: str, seed: int, message: str | None, recent: Repeats, place: str = SHELL
+    ) -> Spoken:
         """One acceptable text and its rivals; NothingAcceptable if moderation refuses all."""
         sampling = self.sampling()
-        done = await self.imitator.imitate(persona.slug, prompt, 1, seed, sampling, message, recent)
+        done = await self.imitator.imitate(persona.name, prompt, 1, seed, sampling, message, recent, place=place)
         if not done.accepted:
             raise NothingAcceptable(persona=persona.slug, reasons=done.reasons)
         chosen = done.accepted[0]
@@ -54,7 +56,8 @@ class Speaker:
         cause, sampling = post.cause, self.sampling()
         seed = self.imitator.draw()
         done = await self.imitator.imitate(
-            *(cause["persona"], cause.get("prompt") or "", FURTHER, seed, sampling, cause.get("message"), recent)
+            *(cause["persona"], cause.get("prompt") or "", FURTHER, seed, sampling, cause.get("message"), recent),
+            place=post.place,
         )
         return [{**found, **self._made_by(done, sampling)} for found in alternatives(done.accepted)]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from bot.clock import now_ms
 from bot.config import Config
-from bot.domain import Job, Persona
+from bot.domain import SHELL, Job, Persona
 from bot.errors import (
     AdaptersOnly,
     BadWeights,
@@ -65,11 +65,18 @@ async def request(
 
 
 def queue(
-    db: Db, handles: Sequence[str], recipe: str, weights: Sequence[float] | None, seed: int | None, now: int
+    db: Db,
+    handles: Sequence[str],
+    recipe: str,
+    weights: Sequence[float] | None,
+    seed: int | None,
+    now: int,
+    place: str = SHELL,
 ) -> tuple[Job, list[Job]]:
-    """Queues the training of these handles as one persona. The same request again, while the job is unfinished, is the
-    same job: that is how an interrupted training goes on. Another request takes its place, or the older one would
-    replace the newer voice later: those are returned too. Raises InvalidHandle, UnknownHandle and BadWeights."""
+    """Queues the training of these handles as one persona of a place. The same request again, while the job is
+    unfinished, is the same job: that is how an interrupted training goes on. Another request takes its place, or the
+    older one would replace the newer voice later: those are returned too. Raises InvalidHandle,
+    UnknownHandle and BadWeights."""
     try:
         takes_weights = recipe_named(recipe).takes_weights
     except KeyError:  # the command line knows the names: what is left is a wish for all weights
@@ -78,7 +85,7 @@ def queue(
     shares = handle_weights(handles, weights)
     if len(set(shares.values())) > 1 and not takes_weights:
         raise BadWeights(reason=f"The recipe {recipe} gives every handle the same share")
-    persona = personas.create(db, handles, now)
+    persona = personas.create(db, handles, now, place)
     # In the persona's own order of handles, whatever order they were asked for in.
     ordered = [shares[handle.lower()] for handle in persona.handles]
     job = jobs.unfinished(db, persona.id, recipe, ordered, seed)
@@ -95,7 +102,7 @@ def report(db: Db, job: Job) -> dict[str, Any]:
     assert job.run_id is not None
     results = runs.results(db, job.run_id) or {}
     return {
-        "persona": persona.slug,
+        "persona": persona.name,
         "run": job.run_id,
         "recipe": job.recipe,
         **{name: results.get(name) for name in MEASURED},
@@ -199,12 +206,14 @@ def material(db: Db, persona_id: int) -> Material:
     """All that is held for the training of a persona."""
     persona = personas.get(db, persona_id)
     assert persona is not None
-    counts = {handle: timelines.counts(db, handle) for handle in persona.handles}
+    counts = {handle: timelines.counts(db, handle, persona.place) for handle in persona.handles}
     return Material(
         persona,
-        tweets={handle: timelines.tweets(db, handle) for handle in persona.handles},
+        tweets={handle: timelines.tweets(db, handle, persona.place) for handle in persona.handles},
         counts={handle: found for handle, found in counts.items() if found is not None},
-        answered={id: text for handle in persona.handles for id, text in timelines.answered(db, handle).items()},
+        answered={
+            id: text for handle in persona.handles for id, text in timelines.answered(db, handle, persona.place).items()
+        },
     )
 
 

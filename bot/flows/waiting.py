@@ -12,7 +12,7 @@ from typing import Any
 
 from bot.clock import now_ms
 from bot.config import QuotaSettings
-from bot.domain import Job, JobState, Request, RequestState
+from bot.domain import OPERATOR, SHELL, Job, JobState, Request, RequestState
 from bot.errors import (
     MockingbirdError,
     PoolFull,
@@ -37,8 +37,8 @@ MOST_INTERRUPTIONS = 3  # of one training in a row, then those who wait are told
 PRUNE_MS = 3_600_000
 UNWANTED = "it was no longer wanted"
 
-Imitate = Callable[[Mapping[str, Any], str], Awaitable[Mapping[str, Any]]]
-"""Does what was asked, by whom; raises MockingbirdError."""
+Imitate = Callable[[Mapping[str, Any], str, str], Awaitable[Mapping[str, Any]]]
+"""Does what was asked, by whom and where; raises MockingbirdError."""
 
 Train = Callable[[Job, Hear], Awaitable[object]]
 """Does a job and writes its end; one that is left unfinished can go on. Raises MockingbirdError."""
@@ -89,7 +89,7 @@ class Desk:
             if kind == "imitate":
                 return add(db, self.quota), [], []
             job, others = train.queue(
-                db, asked["handles"], asked["recipe"], asked.get("weights"), asked.get("seed"), now
+                db, asked["handles"], asked["recipe"], asked.get("weights"), asked.get("seed"), now, place
             )
             losers = [request.id for other in others for request in requests.of_job(db, other.id)]
             for loser in losers:
@@ -113,7 +113,7 @@ class Desk:
     @contextlib.contextmanager
     def _at_the_door(self, person: str, place: str) -> Iterator[None]:
         """Refuses at once what would be refused in its turn, when thousands come together."""
-        held, is_limited = self._asking[person], (person, place) != (requests.OPERATOR, requests.SHELL)
+        held, is_limited = self._asking[person], (person, place) != (OPERATOR, SHELL)
         if is_limited and self.quota.waiting_per_person and held >= self.quota.waiting_per_person:
             raise TooManyWaiting(waiting=held)
         if self._asking.total() >= self.quota.max_waiting:
@@ -278,7 +278,7 @@ class Desk:
         left = None if request.deadline_at is None else (request.deadline_at - self._now()) / 1000
         try:
             async with asyncio.timeout(left) as limit:
-                found = await self._imitate(request.asked, request.person)
+                found = await self._imitate(request.asked, request.person, request.place)
             await self._write(request.id, lambda db: requests.answer(db, request.id, found, self._now()))
         except asyncio.CancelledError:
             await self._write(request.id, lambda db: requests.requeue(db, request.id))

@@ -2,6 +2,7 @@
 
 from bot.moderation.copies import ShingleIndex
 from bot.moderation.judge import Moderator
+from bot.moderation.moderators import Moderators
 from bot.moderation.repeats import Repeats
 
-__all__ = ["Moderator", "Repeats", "ShingleIndex"]
+__all__ = ["Moderator", "Moderators", "Repeats", "ShingleIndex"]

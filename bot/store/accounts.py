@@ -88,5 +88,6 @@ SILENT_UNTIL = """iif(candidate.kind = 'notice', 0, max(
               WHERE accounts.platform = candidate.platform AND accounts.account = candidate.account), 0),
     coalesce((SELECT max(until) FROM mutes WHERE scope IN (
               'everything', 'account:' || candidate.platform || '/' || candidate.account,
-              'persona:' || coalesce((SELECT slug FROM personas WHERE personas.id = candidate.persona_id),
+              'place:' || candidate.place,
+              'persona:' || coalesce((SELECT name FROM personas WHERE personas.id = candidate.persona_id),
                                      json_extract(candidate.cause, '$.persona')))), 0)))"""

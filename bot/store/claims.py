@@ -12,7 +12,7 @@ from typing import Any
 import sqlite_utils
 
 from bot.domain import LONGEST_SEND_MS, Capability, Found, Post
-from bot.store import accounts, ledger, outbox
+from bot.store import accounts, ledger, outbox, places
 from bot.store.ledger import NO_LIMITS, Limits
 
 MOST_ATTEMPTS = 3  # after which people decide what to do with a post that did not arrive
@@ -23,11 +23,11 @@ UNREADABLE_MS = 3_600_000  # after which people decide about a post that cannot 
 FEWEST_FAILURES = 5  # ... if so many looks in a row have failed: the bot may have been off meanwhile
 SKEW_MS = 120_000  # a platform's clock may be so far behind ours
 
-Forbids = Callable[[str], str | None]
-"""(text) -> why it must not be said, or None."""
+Forbids = Callable[[Post], str | None]
+"""(post) -> why its text must not be said, or None."""
 
 
-def allows(text: str) -> str | None:
+def allows(post: Post) -> str | None:
     """Forbids nothing."""
     return None
 
@@ -42,7 +42,7 @@ def claim(
     """Takes the next post that may be sent now on one of these platforms."""
     while (row := _next_queued(db, capabilities, now)) is not None:
         post = outbox.post_of(row)
-        if post.kind != "notice" and (reason := forbids(post.text)) is not None:
+        if post.kind != "notice" and (reason := forbids(post)) is not None:
             _withdraw(db, post, reason, now)
         elif (wait := _reserve_send(db, post, capabilities[post.platform], now, limits)) is None:
             return _start(db, post, now)
@@ -185,18 +185,18 @@ def _tell_cap(db: sqlite_utils.Database, post: Post, wait: ledger.Wait, now: int
     prefix = f"limit:{post.platform}/{post.account}:{wait.limit}:"
     told = """SELECT 1 FROM outbox WHERE platform = ? AND account = ? AND cause_key > ? AND cause_key < ?
               AND created_at > ? LIMIT 1"""
-    values = [*outbox.OWNER, prefix, f"{prefix}~", now - wait.window_ms]
+    values = [*(places.notices_of(db, post.place) or outbox.OWNER), prefix, f"{prefix}~", now - wait.window_ms]
     if db.execute(told, values).fetchone() is None:
         until = "" if wait.until is None else f" until {outbox.in_words(wait.until)}"
         place = f"{post.platform}/{post.account}"
         text = f"The account {place} has reached its limit {wait.limit}: what is queued waits{until}."
-        outbox.notify(db, f"{prefix}{now}", text, now)
+        outbox.notify(db, f"{prefix}{now}", text, now, place=post.place)
 
 
 def _withdraw(db: sqlite_utils.Database, post: Post, reason: str, now: int) -> None:
     if outbox.cancel(db, post.id, reason, now).state == "cancelled":
         text = f"The post {post.id} for {post.platform}/{post.account} is cancelled: {reason}."
-        outbox.notify(db, f"withdrawn:{post.id}:{now}", text, now, {"about": post.id})
+        outbox.notify(db, f"withdrawn:{post.id}:{now}", text, now, {"about": post.id}, post.place)
 
 
 def _may_repeat(
@@ -208,7 +208,7 @@ def _may_repeat(
     in_time = row["claimed_at"] <= now and now + LONGEST_SEND_MS + capability.quiet_ms <= known_until
     if not in_time or row["duplicate"] or row["attempts"] >= MOST_ATTEMPTS or now >= row["expires_at"]:
         return False
-    if row["kind"] != "notice" and forbids(row["text"]) is not None:
+    if row["kind"] != "notice" and forbids(outbox.post_of(row)) is not None:
         return False
     silent = f"""SELECT 1 FROM outbox AS candidate WHERE id = ? AND {accounts.UNPAUSED}
                  AND {accounts.SILENT_UNTIL} <= ?"""

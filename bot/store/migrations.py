@@ -313,6 +313,7 @@ DELETE FROM sqlite_sequence WHERE name = 'personas_now';
 INSERT INTO sqlite_sequence (name, seq) SELECT 'personas_now', seq FROM sqlite_sequence WHERE name = 'personas';
 DROP TABLE personas;
 ALTER TABLE personas_now RENAME TO personas;
+CREATE INDEX personas_shared ON personas (shared);
 
 CREATE TABLE banned_phrases_now (
     place TEXT NOT NULL DEFAULT 'shell',

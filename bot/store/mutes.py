@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import sqlite_utils
 
+from bot.domain import SHELL
+
 EVERYTHING = "everything"
 
 
-def of_persona(slug: str) -> str:
-    """The scope of a persona, wherever it speaks."""
-    return f"persona:{slug}"
+def of_persona(name: str) -> str:
+    """The scope of a persona, by its name, wherever it speaks."""
+    return f"persona:{name}"
 
 
 def of_account(platform: str, account: str) -> str:
     """The scope of an account, whoever speaks there."""
     return f"account:{platform}/{account}"
+
+
+def of_place(place: str) -> str:
+    """The scope of all that is said for a place."""
+    return f"place:{place}"
 
 
 def set_until(db: sqlite_utils.Database, scope: str, until: int, now: int) -> None:
@@ -37,10 +44,13 @@ def every(db: sqlite_utils.Database, now: int) -> list[tuple[str, int]]:
     return [(str(row["scope"]), int(row["until"])) for row in rows]
 
 
-def until(db: sqlite_utils.Database, platform: str, account: str, persona_slug: str | None, now: int) -> int | None:
-    """When the last of the mutes ends that silence this persona on this account; None if none is on."""
-    scopes = [EVERYTHING, of_account(platform, account)]
-    return latest(db, scopes if persona_slug is None else [*scopes, of_persona(persona_slug)], now)
+def until(
+    db: sqlite_utils.Database, platform: str, account: str, persona: str | None, now: int, place: str = SHELL
+) -> int | None:
+    """When the last of the mutes ends that silence this persona, by its name, on this account for this place; None if
+    none is on."""
+    scopes = [EVERYTHING, of_account(platform, account), of_place(place)]
+    return latest(db, scopes if persona is None else [*scopes, of_persona(persona)], now)
 
 
 def latest(db: sqlite_utils.Database, scopes: list[str], now: int) -> int | None:

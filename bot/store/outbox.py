@@ -16,9 +16,9 @@ from typing import Any
 
 import sqlite_utils
 
-from bot.domain import Post, PostState, SaidAlready
+from bot.domain import SHELL, Post, PostState, SaidAlready
 from bot.errors import PostNotUnique, UnknownPost, did_you_mean
-from bot.store import accounts, ledger
+from bot.store import accounts, ledger, places
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 DAY_MS = 86_400_000
@@ -78,6 +78,7 @@ def add(
     parent_id: str | None = None,
     persona_id: int | None = None,
     alternatives: Sequence[Mapping[str, Any]] = (),
+    place: str = SHELL,
 ) -> Post:
     """Queues a post, or keeps it as a draft until somebody approves it; one with the same cause is not added a second
     time but returned as it is. Raises SaidAlready if the account says or said the same within 30 days."""
@@ -103,6 +104,7 @@ def add(
         "parent_id": parent_id,
         "persona_id": persona_id,
         "alternatives": json.dumps([dict(other) for other in alternatives]),
+        "place": place,
     }
     rows = db.query(
         f"INSERT INTO outbox ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)}) RETURNING *",
@@ -111,10 +113,17 @@ def add(
     return logged(db, next(iter(rows)), now, None)
 
 
-def notify(db: sqlite_utils.Database, key: str, text: str, now: int, about: Mapping[str, Any] | None = None) -> Post:
-    """Tells the owner, once per key, in the transaction of what is told."""
-    platform, account = OWNER
-    return add(db, platform, account, key, about or {}, text, now, now + NOTICE_MS, now, kind="notice")
+def notify(
+    db: sqlite_utils.Database,
+    key: str,
+    text: str,
+    now: int,
+    about: Mapping[str, Any] | None = None,
+    place: str = SHELL,
+) -> Post:
+    """Tells the people of a place, or the owner, once per key, in the transaction of what is told."""
+    platform, account = places.notices_of(db, place) or OWNER
+    return add(db, platform, account, key, about or {}, text, now, now + NOTICE_MS, now, kind="notice", place=place)
 
 
 def hash_of(text: str) -> str:
@@ -307,7 +316,7 @@ def logged(db: sqlite_utils.Database, row: dict[str, Any], now: int, detail: str
         place = f"{row['platform']}/{row['account']}"
         who = json.loads(row["cause"]).get("persona", "a persona")
         text = f"The post {row['id']} of {who} for {place} {TOLD[state]}: {row['error']}. It was: {row['text']}"
-        notify(db, f"{state}:{row['id']}:{step}", text, now, {"about": row["id"]})
+        notify(db, f"{state}:{row['id']}:{step}", text, now, {"about": row["id"]}, row["place"])
     return post_of(row)
 
 
@@ -341,12 +350,15 @@ def earliest(db: sqlite_utils.Database, platforms: Collection[str] | None = None
     return min((int(instant) for (instant,) in instants.fetchall() if instant is not None), default=None)
 
 
-def every(db: sqlite_utils.Database, limit: int = 100, states: Collection[PostState] = ()) -> list[Post]:
-    """The newest posts, of all states or of these, the newest first."""
-    where = f"WHERE state IN ({', '.join('?' for _ in states)})" if states else ""
-    return [
-        post_of(row) for row in db.query(f"SELECT * FROM outbox {where} ORDER BY id DESC LIMIT ?", [*states, limit])
-    ]
+def every(
+    db: sqlite_utils.Database, limit: int = 100, states: Collection[PostState] = (), place: str | None = None
+) -> list[Post]:
+    """The newest posts, of all states or of these, of all places or of one, the newest first."""
+    wanted = [f"state IN ({', '.join('?' for _ in states)})"] if states else []
+    wanted += [] if place is None else ["place = ?"]
+    where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
+    values = [*states, *([] if place is None else [place]), limit]
+    return [post_of(row) for row in db.query(f"SELECT * FROM outbox {where} ORDER BY id DESC LIMIT ?", values)]
 
 
 def waits_for(db: sqlite_utils.Database, post: Post, now: int) -> str | None:
@@ -379,20 +391,22 @@ def in_words(instant: int) -> str:
     return f"{datetime.fromtimestamp(instant // 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def find(db: sqlite_utils.Database, name: str) -> Post:
-    """The post of this id, or of the only id that begins or ends so; else UnknownPost or PostNotUnique."""
+def find(db: sqlite_utils.Database, name: str, place: str | None = None) -> Post:
+    """The post of this id, or of the only id that begins or ends so, among all or those of a place; else UnknownPost or
+    PostNotUnique."""
     written = name.strip().upper()
     rows = list(
         db.query(
             """SELECT * FROM outbox WHERE :name <> '' AND (substr(id, 1, length(:name)) = :name
-               OR substr(id, -length(:name)) = :name) ORDER BY id DESC LIMIT 6""",
-            {"name": written},
+               OR substr(id, -length(:name)) = :name) AND coalesce(:place, place) = place
+               ORDER BY id DESC LIMIT 6""",
+            {"name": written, "place": place},
         )
     )
     if len(rows) == 1:
         return post_of(rows[0])
     if not rows:
-        known = [post.id for post in every(db, 1_000)]
+        known = [post.id for post in every(db, 1_000, place=place)]
         raise UnknownPost(post=name, nearest=did_you_mean(written, known))
     raise PostNotUnique(post=name, posts=", ".join(row["id"] for row in rows[:5]) + (", ..." if len(rows) > 5 else ""))
 
@@ -447,6 +461,7 @@ def post_of(row: dict[str, Any]) -> Post:
         alternatives=tuple(json.loads(row["alternatives"])),
         claimed_at=row["claimed_at"],
         approved_at=row["approved_at"],
+        place=row["place"],
     )
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 
 import sqlite_utils
 
-from bot.domain import Persona
+from bot.domain import SHELL, Persona
 from bot.errors import NoCheckpoint, UnknownHandle, UnknownPersona, did_you_mean
 from bot.store import timelines
 
 _SELECT = """
-SELECT personas.id, slug, run_id, group_concat(handle, ' ') AS handles
+SELECT personas.id, personas.place, slug, shared, run_id, group_concat(handle, ' ') AS handles
 FROM personas
 JOIN persona_timelines ON persona_timelines.persona_id = personas.id
 JOIN timelines ON timelines.id = persona_timelines.timeline_id
@@ -24,35 +24,63 @@ def slug(handles: Iterable[str]) -> str:
     return "-".join(sorted({timelines.bare(handle).lower() for handle in handles}))
 
 
-def create(db: sqlite_utils.Database, handles: Sequence[str], now: int) -> Persona:
-    """Gets or makes the persona of these handles; raises UnknownHandle if nothing is held of one of them."""
+def create(db: sqlite_utils.Database, handles: Sequence[str], now: int, place: str = SHELL) -> Persona:
+    """Gets or makes the place's persona of these handles; raises UnknownHandle if it holds nothing of one of them."""
     if not handles:
         raise ValueError("a persona has at least one handle")
-    held = [_held(db, handle) for handle in handles]
+    held = [_held(db, handle, place) for handle in handles]
     name = slug(held)
-    db.execute("INSERT INTO personas (slug, created_at) VALUES (?, ?) ON CONFLICT (slug) DO NOTHING", [name, now])
+    insert = "INSERT INTO personas (place, slug, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    db.execute(insert, [place, name, now])
     db.conn.executemany(
         """INSERT INTO persona_timelines (persona_id, timeline_id)
-           SELECT personas.id, timelines.id FROM personas, timelines WHERE slug = ? AND handle = ?
+           SELECT personas.id, timelines.id FROM personas JOIN timelines USING (place)
+           WHERE place = ? AND slug = ? AND handle = ?
            ON CONFLICT DO NOTHING""",
-        [(name, handle) for handle in held],
+        [(place, name, handle) for handle in held],
     )
-    persona = find(db, name)
+    persona = _one(db, "WHERE personas.place = ? AND slug = ?", place, name)
     assert persona is not None
     return persona
 
 
 def find(db: sqlite_utils.Database, name: str) -> Persona | None:
-    """The persona of this name; a leading @, case and the order of handles (`b-a`, `b+a`, `b, a`) are forgiven."""
-    return _one(db, "WHERE slug = ?", slug(handle for handle in re.split(r"[-+,\s]+", name) if handle))
+    """The persona of this name ("jo", or of another place "discord:1/jo"); a leading @, case and the order of handles
+    (`b-a`, `b+a`, `b, a`) are forgiven."""
+    place, _, handles = name.rpartition("/")
+    return _one(db, "WHERE personas.place = ? AND slug = ?", place or SHELL, slug(split(handles)))
 
 
-def speaking(db: sqlite_utils.Database, name: str) -> Persona:
-    """The persona of this name, if it can speak; else UnknownPersona or NoCheckpoint."""
-    persona = find(db, name)
+def seen(db: sqlite_utils.Database, name: str, place: str | None) -> Persona | None:
+    """The persona that the people of a place mean: theirs, or one that is shared; None for whoever sees all places."""
+    if place is None:
+        return find(db, name)
+    wanted = slug(split(name))
+    return next((persona for persona in seen_from(db, place) if persona.slug == wanted), None)
+
+
+def seen_from(db: sqlite_utils.Database, place: str | None) -> list[Persona]:
+    """All personas that the people of a place may use, in alphabetical order."""
+    if place is None:
+        return every(db)
+    where = f"{_SELECT} WHERE personas.place = ? OR shared GROUP BY personas.id ORDER BY slug, personas.place = ? DESC"
+    first: dict[str, Persona] = {}
+    for row in db.query(where, [place, place]):
+        first.setdefault(row["slug"], _persona(row))
+    return list(first.values())
+
+
+def split(name: str) -> list[str]:
+    """The handles that a name is made of."""
+    return [handle for handle in re.split(r"[-+,\s]+", name) if handle]
+
+
+def speaking(db: sqlite_utils.Database, name: str, place: str | None = None) -> Persona:
+    """The persona that is meant by this name, if it can speak; else UnknownPersona or NoCheckpoint."""
+    persona = seen(db, name, place)
     if persona is None:
         handles = [handle for handle in re.split(r"[-+,\s@]+", name) if handle]
-        known = [persona.slug for persona in every(db)]
+        known = [persona.name if place is None else persona.slug for persona in seen_from(db, place)]
         nearest = did_you_mean(slug(handles), known)
         raise UnknownPersona(persona=name, nearest=nearest, handles=" ".join(handles))
     if persona.run_id is None:
@@ -66,7 +94,12 @@ def get(db: sqlite_utils.Database, persona_id: int) -> Persona | None:
 
 def every(db: sqlite_utils.Database) -> list[Persona]:
     """All personas, in alphabetical order."""
-    return [_persona(row) for row in db.query(f"{_SELECT} GROUP BY personas.id ORDER BY slug")]
+    return [_persona(row) for row in db.query(f"{_SELECT} GROUP BY personas.id ORDER BY slug, personas.id")]
+
+
+def share(db: sqlite_utils.Database, persona_id: int, shared: bool) -> None:
+    """Lets the people of every place use a persona, or no longer."""
+    db.execute("UPDATE personas SET shared = ? WHERE id = ?", [int(shared), persona_id])
 
 
 def promote(db: sqlite_utils.Database, persona_id: int, run_id: int) -> None:
@@ -80,20 +113,27 @@ def promote(db: sqlite_utils.Database, persona_id: int, run_id: int) -> None:
         raise LookupError(f"run {run_id} is not one of persona {persona_id}")
 
 
-def _held(db: sqlite_utils.Database, handle: str) -> str:
-    held = timelines.spelled(db, handle)
+def _held(db: sqlite_utils.Database, handle: str, place: str) -> str:
+    held = timelines.spelled(db, handle, place)
     if held is None:
         name = timelines.bare(handle)
-        raise UnknownHandle(handle=name, nearest=did_you_mean(name, timelines.handles(db), "@{}"))
+        raise UnknownHandle(handle=name, nearest=did_you_mean(name, timelines.handles(db, place), "@{}"))
     return held
 
 
-def _one(db: sqlite_utils.Database, where: str, value: str | int) -> Persona | None:
-    row = next(iter(db.query(f"{_SELECT} {where} GROUP BY personas.id", [value])), None)
+def _one(db: sqlite_utils.Database, where: str, *values: str | int) -> Persona | None:
+    row = next(iter(db.query(f"{_SELECT} {where} GROUP BY personas.id", list(values))), None)
     return None if row is None else _persona(row)
 
 
 def _persona(row: dict[str, object]) -> Persona:
     handles = sorted(str(row["handles"]).split(), key=str.lower)
     run_id = row["run_id"]
-    return Persona(int(str(row["id"])), str(row["slug"]), tuple(handles), None if run_id is None else int(str(run_id)))
+    return Persona(
+        int(str(row["id"])),
+        str(row["slug"]),
+        tuple(handles),
+        None if run_id is None else int(str(run_id)),
+        str(row["place"]),
+        bool(row["shared"]),
+    )

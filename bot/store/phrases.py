@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import sqlite_utils
 
+from bot.domain import SHELL
 
-def add(db: sqlite_utils.Database, phrase: str, now: int) -> bool:
+
+def add(db: sqlite_utils.Database, phrase: str, now: int, place: str = SHELL) -> bool:
     """Whether it is new."""
-    statement = "INSERT INTO banned_phrases (phrase, created_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
-    return db.execute(statement, [phrase, now]).rowcount == 1
+    statement = "INSERT INTO banned_phrases (place, phrase, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    return db.execute(statement, [place, phrase, now]).rowcount == 1
 
 
-def remove(db: sqlite_utils.Database, phrase: str) -> bool:
+def remove(db: sqlite_utils.Database, phrase: str, place: str = SHELL) -> bool:
     """Whether it was there."""
-    return db.execute("DELETE FROM banned_phrases WHERE phrase = ?", [phrase]).rowcount == 1
+    return db.execute("DELETE FROM banned_phrases WHERE place = ? AND phrase = ?", [place, phrase]).rowcount == 1
 
 
-def every(db: sqlite_utils.Database) -> list[str]:
-    """All of them, in alphabetical order."""
-    return [str(row["phrase"]) for row in db.query("SELECT phrase FROM banned_phrases ORDER BY phrase")]
+def of(db: sqlite_utils.Database, place: str = SHELL) -> list[str]:
+    """All of a place, in alphabetical order."""
+    query = "SELECT phrase FROM banned_phrases WHERE place = ? ORDER BY phrase"
+    return [str(phrase) for (phrase,) in db.execute(query, [place])]
+
+
+def every(db: sqlite_utils.Database) -> dict[str, list[str]]:
+    """All, by place."""
+    found: dict[str, list[str]] = {}
+    for place, phrase in db.execute("SELECT place, phrase FROM banned_phrases ORDER BY place, phrase"):
+        found.setdefault(place, []).append(phrase)
+    return found

@@ -9,12 +9,11 @@ from typing import Any
 import sqlite_utils
 
 from bot.config import QuotaSettings
-from bot.domain import Request, RequestState
+from bot.domain import OPERATOR, SHELL, Request, RequestState
 from bot.errors import PoolFull, QuotaSpent, TooManyWaiting, UnknownRequest
 
 DAY_MS = 24 * 3_600_000
 TOO_LATE = "It was too late: its time was over before its turn came."
-OPERATOR, SHELL = "operator", "shell"  # whoever runs the bot, and where they ask
 KINDS = {"imitate": "imitations", "train": "trainings"}
 COLUMNS = ("id", "kind", "person", "place", "job_id", "error", "created_at", "started_at", "deadline_at")
 LATELY = 20  # imitations, of which the mean duration is taken

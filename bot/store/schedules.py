@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlite_utils
 
-from bot.domain import Schedule
+from bot.domain import SHELL, Schedule
 from bot.errors import UnknownSchedule
 
 
@@ -26,6 +26,7 @@ def add(
     chance: float = 1.0,
     approval: str = "off",
     seed: int = 0,
+    place: str = SHELL,
 ) -> Schedule:
     """Adds a schedule; an interval counts from `now`."""
     values = {
@@ -44,6 +45,7 @@ def add(
         "chance": chance,
         "approval": approval,
         "seed": seed,
+        "place": place,
     }
     rows = db.query(
         f"INSERT INTO schedules ({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)}) RETURNING *",
@@ -52,9 +54,10 @@ def add(
     return _schedule(next(iter(rows)))
 
 
-def every(db: sqlite_utils.Database) -> list[Schedule]:
-    """All schedules, the oldest first."""
-    return [_schedule(row) for row in db.query("SELECT * FROM schedules ORDER BY id")]
+def every(db: sqlite_utils.Database, place: str | None = None) -> list[Schedule]:
+    """All schedules, or those of a place, the oldest first."""
+    rows = db.query("SELECT * FROM schedules WHERE coalesce(?, place) = place ORDER BY id", [place])
+    return [_schedule(row) for row in rows]
 
 
 def get(db: sqlite_utils.Database, schedule_id: int) -> Schedule | None:

@@ -7,14 +7,15 @@ from itertools import islice
 
 import sqlite_utils
 
+from bot.domain import SHELL
 from training import clean
 from training.timeline import Counts, Tweet
 
 BATCH = 500
 
 _HOLD_TIMELINE = """
-INSERT INTO timelines (handle, display_name, created_at) VALUES (?, ?, ?)
-ON CONFLICT (handle) DO UPDATE SET display_name = coalesce(excluded.display_name, display_name)
+INSERT INTO timelines (place, handle, display_name, created_at) VALUES (?, ?, ?, ?)
+ON CONFLICT (place, handle) DO UPDATE SET display_name = coalesce(excluded.display_name, display_name)
 """
 
 # A longer text for a known tweet is a long post in full, which another file had cut off. Knowing that something is a
@@ -33,24 +34,32 @@ ON CONFLICT (timeline_id, tweet_id) DO UPDATE SET
 """
 
 
-def hold(db: sqlite_utils.Database, handle: str, display_name: str | None, tweets: Iterable[Tweet], now: int) -> int:
-    """Holds tweets of one handle and returns how many were new; holding the same ones again changes nothing.
+def hold(
+    db: sqlite_utils.Database,
+    handle: str,
+    display_name: str | None,
+    tweets: Iterable[Tweet],
+    now: int,
+    place: str = SHELL,
+) -> int:
+    """Holds tweets of one handle for a place and returns how many were new; holding the same ones again changes
+    nothing.
 
     Without a `display_name` the tweets' own one is taken."""
-    db.execute(_HOLD_TIMELINE, [bare(handle), display_name, now])
-    timeline_id = _id(db, handle)
+    db.execute(_HOLD_TIMELINE, [place, bare(handle), display_name, now])
+    timeline_id = _id(db, handle, place)
     assert timeline_id is not None
     before = _size(db, timeline_id)
     for batch in _batches(tweets):
         db.conn.executemany(_HOLD_TWEETS, [_row(timeline_id, tweet) for tweet in batch])
         display_name = display_name or next((tweet.display_name for tweet in batch if tweet.display_name), None)
-    db.execute(_HOLD_TIMELINE, [bare(handle), display_name, now])
+    db.execute(_HOLD_TIMELINE, [place, bare(handle), display_name, now])
     return _size(db, timeline_id) - before
 
 
-def counts(db: sqlite_utils.Database, handle: str) -> Counts | None:
+def counts(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> Counts | None:
     """The four numbers of huggingtweets, or None if nothing is held of this handle."""
-    timeline_id = _id(db, handle)
+    timeline_id = _id(db, handle, place)
     if timeline_id is None:
         return None
     found = db.execute("SELECT kind, count(*) FROM tweets WHERE timeline_id = ? GROUP BY kind", [timeline_id])
@@ -58,14 +67,14 @@ def counts(db: sqlite_utils.Database, handle: str) -> Counts | None:
     return Counts(sum(of.values()), of.get("retweet", 0), of.get("short", 0), of.get("kept", 0))
 
 
-def tweets(db: sqlite_utils.Database, handle: str) -> list[Tweet]:
+def tweets(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> list[Tweet]:
     """What the person wrote, oldest first: short tweets too, retweets not."""
     rows = db.execute(
         """SELECT tweet_id, text, tweets.created_at, handle, display_name, reply_to, lang
            FROM tweets JOIN timelines ON timelines.id = timeline_id
-           WHERE handle = ? AND kind <> 'retweet'
+           WHERE place = ? AND handle = ? AND kind <> 'retweet'
            ORDER BY tweets.created_at, CAST(tweet_id AS INTEGER), tweet_id""",
-        [bare(handle)],
+        [place, bare(handle)],
     )
     return [
         Tweet(id, text, created_at, handle, display_name, reply_to=reply_to, lang=lang)
@@ -73,29 +82,32 @@ def tweets(db: sqlite_utils.Database, handle: str) -> list[Tweet]:
     ]
 
 
-def answered(db: sqlite_utils.Database, handle: str) -> dict[str, str]:
-    """By id, the texts that this handle's replies answer, as far as any timeline holds them; their own win, for ids
-    that are not X's may stand in several."""
+def answered(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> dict[str, str]:
+    """By id, the texts that this handle's replies answer, as far as any timeline of the place holds them; their own
+    win, for ids that are not X's may stand in several."""
     rows = db.execute(
         """SELECT said.tweet_id, said.text
            FROM timelines AS own JOIN tweets AS reply ON reply.timeline_id = own.id
-           CROSS JOIN timelines AS other  -- in this order: a text is then found by its primary key
+           CROSS JOIN timelines AS other ON other.place = own.place
+           -- in this order: a text is then found by its primary key
            CROSS JOIN tweets AS said ON said.timeline_id = other.id AND said.tweet_id = reply.reply_to
-           WHERE own.handle = ? AND reply.kind <> 'retweet' AND reply.reply_to IS NOT NULL AND said.kind <> 'retweet'
+           WHERE own.place = ? AND own.handle = ?
+           AND reply.kind <> 'retweet' AND reply.reply_to IS NOT NULL AND said.kind <> 'retweet'
            ORDER BY said.timeline_id = own.id""",
-        [bare(handle)],
+        [place, bare(handle)],
     )
     return dict(rows.fetchall())
 
 
-def handles(db: sqlite_utils.Database) -> list[str]:
-    """Every handle of which something is held, spelled as it was first held, in alphabetical order."""
-    return [handle for (handle,) in db.execute("SELECT handle FROM timelines ORDER BY handle")]
+def handles(db: sqlite_utils.Database, place: str = SHELL) -> list[str]:
+    """Every handle of which a place holds something, spelled as it was first held, in alphabetical order."""
+    return [handle for (handle,) in db.execute("SELECT handle FROM timelines WHERE place = ? ORDER BY handle", [place])]
 
 
-def spelled(db: sqlite_utils.Database, handle: str) -> str | None:
+def spelled(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> str | None:
     """The handle as it is held, or None if it is not; case and a leading @ are forgiven."""
-    row = db.execute("SELECT handle FROM timelines WHERE handle = ?", [bare(handle)]).fetchone()
+    query = "SELECT handle FROM timelines WHERE place = ? AND handle = ?"
+    row = db.execute(query, [place, bare(handle)]).fetchone()
     return None if row is None else str(row[0])
 
 
@@ -103,8 +115,8 @@ def bare(handle: str) -> str:
     return handle.strip().removeprefix("@")
 
 
-def _id(db: sqlite_utils.Database, handle: str) -> int | None:
-    row = db.execute("SELECT id FROM timelines WHERE handle = ?", [bare(handle)]).fetchone()
+def _id(db: sqlite_utils.Database, handle: str, place: str) -> int | None:
+    row = db.execute("SELECT id FROM timelines WHERE place = ? AND handle = ?", [place, bare(handle)]).fetchone()
     return None if row is None else int(row[0])
 
 

@@ -19,6 +19,7 @@ from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
 from bot.app import App
+from bot.domain import Asker
 from bot.errors import BadRequest, BotStopping, DiskFull, MockingbirdError, Unexpected
 from bot.web import socket
 from bot.web.operation import Answer, Asked, Operation, Tell
@@ -109,7 +110,7 @@ class Server:
             asked = await read(operation, request)
             if operation.method != "GET":
                 log.info("%s %s", request.method, request.path)
-            answer = await self._do(operation.do(self._app, asked, tell))
+            answer = await self._do(operation.do(self._app, asked, Asker(), tell))
             if operation.method != "GET":
                 self._app.wake()  # something may be due now that was not
             return 200, answer

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from bot.app import App
+from bot.domain import Asker
 from bot.errors import DataDirectoryHeld
 from bot.web import socket
 from bot.web.operation import Answer, Asked, Operation, Tell
@@ -71,4 +72,4 @@ class Inside:
         self._app = app
 
     async def ask(self, operation: Operation[A], asked: A, tell: Tell) -> Answer:
-        return await operation.do(self._app, asked, tell)
+        return await operation.do(self._app, asked, Asker(), tell)

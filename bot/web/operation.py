@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from bot.app import App
-from bot.store import requests
+from bot.domain import Asker
 
 Answer = Mapping[str, Any]  # what JSON can hold
 Tell = Callable[[Answer], None]  # is told of progress
@@ -21,10 +21,8 @@ class Asked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-OPERATOR = (requests.OPERATOR, requests.SHELL)  # whoever may open the data directory
-
 A = TypeVar("A", bound=Asked)
-Do = Callable[[App, A, Tell], Awaitable[Answer]]
+Do = Callable[[App, A, Asker, Tell], Awaitable[Answer]]
 
 
 @dataclass(frozen=True)
@@ -38,5 +36,6 @@ class Operation(Generic[A]):
 
 
 def operation(method: str, path: str, asked: type[A]) -> Callable[[Do[A]], Operation[A]]:
-    """Makes an operation of the function that does it; the function raises MockingbirdError for people."""
+    """Makes an operation of the function that does it; the function raises MockingbirdError for people. Who asks sees
+    and changes only what is of their place."""
     return lambda do: Operation(method, path, asked, do)

@@ -46,7 +46,9 @@ class Voice:
         self.asked: list[tuple[str, int, str | None]] = []
         self.recent: list[int] = []
 
-    async def __call__(self, persona: Persona, prompt: str, seed: int, message: str | None, recent: Repeats) -> Spoken:
+    async def __call__(
+        self, persona: Persona, prompt: str, seed: int, message: str | None, recent: Repeats, place: str
+    ) -> Spoken:
         self.asked.append((prompt, seed, message))
         self.recent.append(len(recent))
         if not self.texts:

@@ -74,7 +74,7 @@ async def test_a_ban_cancels_what_holds_the_phrase_and_surely_never_went_out(dat
     assert {post.error for post in cancelled} == {'it holds "kettle", which was banned'}
     for post, expected in ((said, "posted"), (tried, "queued"), (notice, "queued"), (other, "queued")):
         assert await state(database, post) == expected
-    assert await database.run(phrases.every) == ["kettle"]
+    assert await database.run(phrases.of) == ["kettle"]
     assert await quiet.ban(database, "kettle", NOW + 2) == []
 
 
@@ -104,7 +104,7 @@ async def test_a_phrase_that_would_not_do_is_refused_and_not_held(
     with pytest.raises(BadPhrase) as caught:
         await quiet.ban(database, phrase, NOW)
     assert str(caught.value) == sentence
-    assert await database.run(phrases.every) == []
+    assert await database.run(phrases.of) == []
 
 
 async def test_only_what_is_banned_can_be_allowed_again(database: Database) -> None:
@@ -114,9 +114,9 @@ async def test_only_what_is_banned_can_be_allowed_again(database: Database) -> N
     with pytest.raises(NotBanned):
         await quiet.unban(database, "\udcff")
     await quiet.ban(database, "caf\udcff", NOW)
-    assert await database.run(phrases.every) == ["caf\ufffd", "seven loaves"]
+    assert await database.run(phrases.of) == ["caf\ufffd", "seven loaves"]
     assert await quiet.unban(database, "SEVEN loaves") == "seven loaves"
-    assert await database.run(phrases.every) == ["caf\ufffd"]
+    assert await database.run(phrases.of) == ["caf\ufffd"]
 
 
 # --- Mutes ------------------------------------------------------------------------------------------------------------
@@ -177,17 +177,17 @@ async def test_a_ban_holds_for_texts_prompts_and_messages_and_after_a_restart(
         for done in (await making, await app.imitator.imitate(PERSONA, "", 1, 7, app.sampling)):
             assert all(found.text != before.text for found in done.accepted)
     async with opened(data, environ) as app:
-        assert app.moderator.judge_text(before.text).reasons[:1] == ("blocked",)
-        assert app.moderator.forbids(before.text) == "it holds a blocked or banned phrase"
+        assert app.moderators.of().judge_text(before.text).reasons[:1] == ("blocked",)
+        assert app.moderators.of("discord:1").forbids(before.text) == "it holds a blocked or banned phrase"
         with pytest.raises(PromptRefused):
             await app.imitator.imitate(PERSONA, f"so {word} then", 1, 7, app.sampling)
         with pytest.raises(MessageRefused):
             await app.imitator.imitate(PERSONA, "", 1, 7, app.sampling, f"so {word} then")
         with pytest.raises(BadPhrase):
             await app.ban("e")
-        assert app.moderator.forbids(before.text) is not None
+        assert app.moderators.of("discord:1").forbids(before.text) is not None
         await app.unban(word)
-        assert app.moderator.forbids(before.text) is None
+        assert app.moderators.of("discord:1").forbids(before.text) is None
         assert (await app.imitator.imitate(PERSONA, "", 1, 7, app.sampling)).accepted[0] == before
 
 

@@ -53,7 +53,7 @@ class Work:
         self.errors: list[Exception] = []  # of the next ones
         self.hear: Hear = lambda event: None
 
-    async def imitate(self, asked: Mapping[str, Any], person: str) -> Mapping[str, Any]:
+    async def imitate(self, asked: Mapping[str, Any], person: str, place: str) -> Mapping[str, Any]:
         await self._do(asked["prompt"])
         return {"text": f"{asked['prompt']} for {person}"}
 
@@ -110,7 +110,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 @pytest.fixture
 async def work(database: Database) -> Work:
     for handle in ("jo", "kim"):
-        await database.run(lambda db, handle=handle: timelines.hold(db, handle, None, [], now=1))  # type: ignore[misc]
+        await database.run(lambda db, handle=handle: timelines.hold(db, handle, None, [], now=1, place="hall"))  # type: ignore[misc]
     return Work(database)
 
 
@@ -277,7 +277,7 @@ async def test_who_waits_for_a_training_hears_of_its_progress_and_how_long_it_wi
         await desk.wait(second.id)
     assert {"position": 0, **event} in heard
     assert heard[-1] == {"warning": "a voice stays weak"}
-    assert (answer["persona"], answer["run"], answer["promoted"], answer["train_seconds"]) == ("jo", 1, True, 60.0)
+    assert (answer["persona"], answer["run"], answer["promoted"], answer["train_seconds"]) == ("hall/jo", 1, True, 60.0)
     third, fourth = await teach(desk, seed=9), await teach(desk, "bea", seed=9)
     fifth = await teach(desk, "bea", handle="kim", seed=9)
     assert [(found.request.id, found.ahead, found.eta_seconds) for found in await desk.listing()] == [
@@ -516,7 +516,7 @@ async def test_a_stopped_training_that_is_cancelled_leaves_no_states(work: Work)
 
 
 async def test_a_job_that_nobody_waits_for_goes_on_as_the_operator_s(work: Work) -> None:
-    job = await train.request(work.database, ["jo"], "quick", None, 7, NOW)
+    job, _ = await work.database.run(lambda db: train.queue(db, ["jo"], "quick", None, 7, NOW, "hall"))
     run_id = await work.database.run(lambda db: runs.begin(db, job.persona_id, "quick", 7, "abc", NOW))
     await work.database.run(lambda db: jobs.start(db, job.id, run_id))
     desk = desk_of(work)
@@ -574,7 +574,7 @@ from bot.config import QuotaSettings
 from bot.flows.waiting import Desk
 from bot.store.database import Database
 
-async def imitate(asked, person):
+async def imitate(asked, person, place):
     if asked["prompt"] not in ("a0", "b0"):
         print("hanging in", asked["prompt"], flush=True)
         await asyncio.sleep(60)

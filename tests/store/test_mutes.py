@@ -45,7 +45,7 @@ def test_a_phrase_is_held_once(db: sqlite_utils.Database) -> None:
     assert phrases.add(db, "seven loaves", 1)
     assert not phrases.add(db, "Seven Loaves", 2)
     assert phrases.add(db, "kettle", 3)
-    assert phrases.every(db) == ["kettle", "seven loaves"]
+    assert phrases.of(db) == ["kettle", "seven loaves"]
     assert phrases.remove(db, "kettle")
     assert not phrases.remove(db, "kettle")
-    assert phrases.every(db) == ["seven loaves"]
+    assert phrases.of(db) == ["seven loaves"]

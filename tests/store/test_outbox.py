@@ -331,8 +331,9 @@ def test_looks_have_a_limit_too_after_which_people_decide(db: sqlite_utils.Datab
 
 def test_what_became_forbidden_meanwhile_is_cancelled_at_the_last_moment(db: sqlite_utils.Database) -> None:
     post, fine = add(db, "bad"), add(db, "fine", due=101)
-    forbids = {"text bad": "it holds a banned phrase"}.get
-    assert claims.claim(db, PLATFORMS, 101, forbids=forbids).id == fine.id  # type: ignore[union-attr]
+    reasons = {"text bad": "it holds a banned phrase"}
+    taken = claims.claim(db, PLATFORMS, 101, forbids=lambda post: reasons.get(post.text))
+    assert taken.id == fine.id  # type: ignore[union-attr]
     assert state(db, post) is PostState.CANCELLED
     assert "banned phrase" in notices(db)[0]
 

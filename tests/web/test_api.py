@@ -187,7 +187,7 @@ async def test_the_configuration_is_read_again_and_what_needs_a_restart_is_named
             "applied": ["sampling.top_p", "sampling.tries", "moderation.max_length"],
             "needs_restart": ["pool.max_waiting", "hub.token_env"],
         }
-        assert (app.sampling.top_p, app.imitator.tries, app.moderator.settings.max_length) == (0.6, 2, 99)
+        assert (app.sampling.top_p, app.imitator.tries, app.moderators.plain.settings.max_length) == (0.6, 2, 99)
         assert (await fetch(app, "POST", "/v1/config/reload", {}))[1] == {
             "applied": [],
             "needs_restart": ["pool.max_waiting", "hub.token_env"],

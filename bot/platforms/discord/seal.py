@@ -13,7 +13,7 @@ NONCE_BYTES = 12  # as NIST SP 800-38D wants it
 
 
 class Seal:
-    """AES-256-GCM; `about`, such as the id of the row that holds it, is what a sealed token cannot be moved away from."""
+    """AES-256-GCM; `about`, such as the id of its row, is what a sealed token cannot be moved away from."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)

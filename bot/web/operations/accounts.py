@@ -6,6 +6,7 @@ from typing import Any
 
 from bot import clock
 from bot.app import App
+from bot.domain import Asker
 from bot.errors import UnknownAccount, did_you_mean
 from bot.platforms.local.poster import FEED
 from bot.store import accounts, ledger
@@ -19,7 +20,7 @@ class One(Asked):
 
 
 @operation("GET", "/v1/accounts", Asked)
-async def every(app: App, asked: Asked, tell: Tell) -> Answer:
+async def every(app: App, asked: Asked, by: Asker, tell: Tell) -> Answer:
     now = clock.now_ms()
 
     def transaction(db: Db) -> list[dict[str, Any]]:
@@ -38,7 +39,7 @@ async def every(app: App, asked: Asked, tell: Tell) -> Answer:
 
 
 @operation("POST", "/v1/accounts/{platform}/{account}/pause", One)
-async def pause(app: App, asked: One, tell: Tell) -> Answer:
+async def pause(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
     def transaction(db: Db) -> None:
         check(db, asked)
         accounts.pause(db, asked.platform, asked.account, "its owner paused it", clock.now_ms())
@@ -48,7 +49,7 @@ async def pause(app: App, asked: One, tell: Tell) -> Answer:
 
 
 @operation("POST", "/v1/accounts/{platform}/{account}/resume", One)
-async def resume(app: App, asked: One, tell: Tell) -> Answer:
+async def resume(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
     def transaction(db: Db) -> None:
         check(db, asked)
         accounts.resume(db, asked.platform, asked.account)

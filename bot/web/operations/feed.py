@@ -6,6 +6,7 @@ from pydantic import Field
 
 from bot import clock
 from bot.app import App
+from bot.domain import Asker
 from bot.store import feed
 from bot.web.operation import Answer, Asked, Tell, operation
 
@@ -15,7 +16,7 @@ class Newest(Asked):
 
 
 @operation("GET", "/v1/feed", Newest)
-async def newest(app: App, asked: Newest, tell: Tell) -> Answer:
+async def newest(app: App, asked: Newest, by: Asker, tell: Tell) -> Answer:
     entries = await app.database.run(lambda db: feed.newest(db, asked.limit))
     return {
         "entries": [

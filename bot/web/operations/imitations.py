@@ -8,7 +8,8 @@ from pydantic import Field
 
 from bot import clock
 from bot.app import App
-from bot.web.operation import OPERATOR, Answer, Asked, Tell, operation
+from bot.domain import Asker
+from bot.web.operation import Answer, Asked, Tell, operation
 
 LONGEST_S = 3_600.0  # then nobody waits for it any more, whoever was killed meanwhile
 
@@ -25,9 +26,9 @@ class Imitate(Asked):
 
 
 @operation("POST", "/v1/imitations", Imitate)
-async def imitate(app: App, asked: Imitate, tell: Tell) -> Answer:
+async def imitate(app: App, asked: Imitate, by: Asker, tell: Tell) -> Answer:
     """Whoever asked and goes away takes it back."""
-    request = await app.desk.ask("imitate", *OPERATOR, asked.model_dump(), clock.now_ms(), LONGEST_S)
+    request = await app.desk.ask("imitate", by.person, by.place, asked.model_dump(), clock.now_ms(), LONGEST_S)
     try:
         answer = await app.desk.wait(request.id, tell)
     except asyncio.CancelledError:

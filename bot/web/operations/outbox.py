@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import Field
 
 from bot import clock
 from bot.app import App
-from bot.domain import Post, PostState
+from bot.domain import Asker, Post, PostState
 from bot.flows import decide
 from bot.store import decisions, outbox
 from bot.store.database import Db
@@ -34,60 +34,68 @@ class Confirm(One):
 
 
 @operation("GET", "/v1/outbox", Every)
-async def every(app: App, asked: Every, tell: Tell) -> Answer:
+async def every(app: App, asked: Every, by: Asker, tell: Tell) -> Answer:
     states = () if asked.state is None else (asked.state,)
 
     def transaction(db: Db) -> list[dict[str, Any]]:
-        return [waiting(db, post) for post in outbox.every(db, asked.limit, states)]
+        return [waiting(db, post) for post in outbox.every(db, asked.limit, states, by.sees)]
 
     return {"posts": await app.database.run(transaction)}
 
 
 @operation("GET", "/v1/outbox/{id}", One)
-async def show(app: App, asked: One, tell: Tell) -> Answer:
-    return await app.database.run(lambda db: waiting(db, outbox.find(db, asked.id)))
+async def show(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    return await app.database.run(lambda db: waiting(db, outbox.find(db, asked.id, by.sees)))
 
 
 @operation("GET", "/v1/outbox/{id}/explanation", One)
-async def explain(app: App, asked: One, tell: Tell) -> Answer:
-    return await app.database.run(lambda db: outbox.explain(db, asked.id))
+async def explain(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    return await app.database.run(lambda db: outbox.explain(db, outbox.find(db, asked.id, by.sees).id))
 
 
 @operation("POST", "/v1/outbox/{id}/approve", One)
-async def approve(app: App, asked: One, tell: Tell) -> Answer:
-    return facts(
-        await app.database.run(lambda db: decisions.approve(db, asked.id, clock.now_ms(), app.lateness.max_late_ms))
-    )
+async def approve(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    latest = app.lateness.max_late_ms
+    return await decided(app, asked, by, lambda db, post: decisions.approve(db, post, clock.now_ms(), latest))
 
 
 @operation("POST", "/v1/outbox/{id}/edit", Edit)
-async def edit(app: App, asked: Edit, tell: Tell) -> Answer:
-    judge = await app.judge_for(asked.id)
-    change = partial(decisions.edit, name=asked.id, text=asked.text, judge=judge, now=clock.now_ms())
-    return facts(await app.database.run(change))
+async def edit(app: App, asked: Edit, by: Asker, tell: Tell) -> Answer:
+    judge = await app.judge_for(await named(app, asked, by))
+    return await decided(app, asked, by, lambda db, post: decisions.edit(db, post, asked.text, judge, clock.now_ms()))
 
 
 @operation("POST", "/v1/outbox/{id}/replace", One)
-async def replace(app: App, asked: One, tell: Tell) -> Answer:
-    judge = await app.judge_for(asked.id)
-    return facts(await decide.replace(app.database, asked.id, judge, app.speaker.further, clock.now_ms))
+async def replace(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    post = await named(app, asked, by)
+    judge = await app.judge_for(post)
+    return facts(await decide.replace(app.database, post, judge, app.speaker.further, clock.now_ms))
 
 
 @operation("POST", "/v1/outbox/{id}/drop", One)
-async def drop(app: App, asked: One, tell: Tell) -> Answer:
-    return facts(await app.database.run(lambda db: decisions.drop(db, asked.id, clock.now_ms())))
+async def drop(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    return await decided(app, asked, by, lambda db, post: decisions.drop(db, post, clock.now_ms()))
 
 
 @operation("POST", "/v1/outbox/{id}/retry", One)
-async def retry(app: App, asked: One, tell: Tell) -> Answer:
-    return facts(
-        await app.database.run(lambda db: decisions.retry(db, asked.id, clock.now_ms(), app.lateness.max_late_ms))
-    )
+async def retry(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    latest = app.lateness.max_late_ms
+    return await decided(app, asked, by, lambda db, post: decisions.retry(db, post, clock.now_ms(), latest))
 
 
 @operation("POST", "/v1/outbox/{id}/confirm", Confirm)
-async def confirm(app: App, asked: Confirm, tell: Tell) -> Answer:
-    return facts(await app.database.run(lambda db: decisions.confirm(db, asked.id, asked.remote_id, clock.now_ms())))
+async def confirm(app: App, asked: Confirm, by: Asker, tell: Tell) -> Answer:
+    remote_id = asked.remote_id
+    return await decided(app, asked, by, lambda db, post: decisions.confirm(db, post, remote_id, clock.now_ms()))
+
+
+async def decided(app: App, asked: One, by: Asker, decide: Callable[[Db, str], Post]) -> Answer:
+    """Does what somebody decides about a post that they see, by its id."""
+    return facts(await app.database.run(lambda db: decide(db, outbox.find(db, asked.id, by.sees).id)))
+
+
+async def named(app: App, asked: One, by: Asker) -> str:
+    return (await app.database.run(lambda db: outbox.find(db, asked.id, by.sees))).id
 
 
 def waiting(db: Db, post: Post) -> dict[str, Any]:

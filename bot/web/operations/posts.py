@@ -7,6 +7,8 @@ import secrets
 from pydantic import Field
 
 from bot.app import App
+from bot.domain import Asker
+from bot.store import personas
 from bot.web.operation import Answer, Asked, Tell, operation
 from bot.web.operations.outbox import facts
 
@@ -23,8 +25,12 @@ class Say(Asked):
 
 
 @operation("POST", "/v1/posts", Say)
-async def say(app: App, asked: Say, tell: Tell) -> Answer:
+async def say(app: App, asked: Say, by: Asker, tell: Tell) -> Answer:
+    app.check_platform(asked.platform)
+    persona = await app.database.run(lambda db: personas.speaking(db, asked.persona, by.sees))
     made = await app.post(
-        asked.persona, asked.prompt, asked.thread, asked.platform, asked.account, asked.key, asked.draft, "operator"
+        *(persona.name, asked.prompt, asked.thread, asked.platform, asked.account, asked.key, asked.draft),
+        person=by.person,
+        place=by.place,
     )
     return {"posts": [facts(post) for post in made]}

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from bot import clock
 from bot.app import App
-from bot.domain import Request, RequestState
+from bot.domain import Asker, Request, RequestState
+from bot.errors import UnknownRequest
 from bot.store import requests
 from bot.web.operation import Answer, Asked, Tell, operation
 
@@ -18,7 +19,7 @@ class One(Asked):
 
 
 @operation("GET", "/v1/requests", Asked)
-async def every(app: App, asked: Asked, tell: Tell) -> Answer:
+async def every(app: App, asked: Asked, by: Asker, tell: Tell) -> Answer:
     return {
         "requests": [
             {
@@ -28,19 +29,28 @@ async def every(app: App, asked: Asked, tell: Tell) -> Answer:
                 "eta_seconds": found.eta_seconds,
             }
             for found in await app.desk.listing()
+            if by.sees in (None, found.request.place)
         ]
     }
 
 
 @operation("GET", "/v1/requests/{id}", One)
-async def show(app: App, asked: One, tell: Tell) -> Answer:
-    found = await app.database.run(lambda db: requests.get(db, asked.id))
+async def show(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    found = await request_of(app, asked, by)
     return {**facts(found), "answer": found.answer, "error": found.error}
 
 
 @operation("DELETE", "/v1/requests/{id}", One)
-async def cancel(app: App, asked: One, tell: Tell) -> Answer:
-    return facts(await app.desk.cancel(asked.id))
+async def cancel(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    return facts(await app.desk.cancel((await request_of(app, asked, by)).id))
+
+
+async def request_of(app: App, asked: One, by: Asker) -> Request:
+    """Raises UnknownRequest for one of another place."""
+    found = await app.database.run(lambda db: requests.get(db, asked.id))
+    if by.sees not in (None, found.place):
+        raise UnknownRequest(request=asked.id)
+    return found
 
 
 def facts(request: Request) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bot import clock
 from bot.app import App
+from bot.domain import Asker
 from bot.flows import quiet
 from bot.store import mutes, phrases
 from bot.web.operation import Answer, Asked, Tell, operation
@@ -22,33 +23,33 @@ class Mute(Scope):
 
 
 @operation("GET", "/v1/phrases", Asked)
-async def phrases_banned(app: App, asked: Asked, tell: Tell) -> Answer:
-    return {"phrases": await app.database.run(phrases.every)}
+async def phrases_banned(app: App, asked: Asked, by: Asker, tell: Tell) -> Answer:
+    return {"phrases": await app.database.run(lambda db: phrases.of(db, by.place))}
 
 
 @operation("POST", "/v1/phrases", Phrase)
-async def ban(app: App, asked: Phrase, tell: Tell) -> Answer:
-    cancelled = await app.ban(asked.phrase)
+async def ban(app: App, asked: Phrase, by: Asker, tell: Tell) -> Answer:
+    cancelled = await app.ban(asked.phrase, by.place)
     return {"phrase": quiet.checked(asked.phrase), "cancelled": [post.id for post in cancelled]}
 
 
 @operation("DELETE", "/v1/phrases", Phrase)
-async def unban(app: App, asked: Phrase, tell: Tell) -> Answer:
-    return {"phrase": await app.unban(asked.phrase)}
+async def unban(app: App, asked: Phrase, by: Asker, tell: Tell) -> Answer:
+    return {"phrase": await app.unban(asked.phrase, by.place)}
 
 
 @operation("GET", "/v1/mutes", Asked)
-async def muted(app: App, asked: Asked, tell: Tell) -> Answer:
+async def muted(app: App, asked: Asked, by: Asker, tell: Tell) -> Answer:
     held = await app.database.run(lambda db: mutes.every(db, clock.now_ms()))
     return {"mutes": [{"scope": scope, "until": clock.iso(until)} for scope, until in held]}
 
 
 @operation("POST", "/v1/mutes", Mute)
-async def mute(app: App, asked: Mute, tell: Tell) -> Answer:
+async def mute(app: App, asked: Mute, by: Asker, tell: Tell) -> Answer:
     scope, until = await quiet.mute(app.database, asked.scope, clock.parse_every(asked.time), clock.now_ms())
     return {"scope": scope, "until": clock.iso(until)}
 
 
 @operation("DELETE", "/v1/mutes", Scope)
-async def unmute(app: App, asked: Scope, tell: Tell) -> Answer:
+async def unmute(app: App, asked: Scope, by: Asker, tell: Tell) -> Answer:
     return {"scope": await quiet.unmute(app.database, asked.scope, clock.now_ms())}

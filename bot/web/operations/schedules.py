@@ -8,10 +8,11 @@ from pydantic import Field
 
 from bot import clock
 from bot.app import App
-from bot.domain import Schedule
+from bot.domain import Asker, Schedule
 from bot.flows import schedule
 from bot.flows.imitate import draw_seed
 from bot.flows.schedule import Moment, Plan
+from bot.store import personas
 from bot.web.operation import Answer, Asked, Tell, operation
 
 
@@ -43,10 +44,15 @@ class One(Asked):
     id: int = Field(ge=0, lt=2**63)
 
 
-def plan_of(asked: Add) -> Plan:
+async def plan_of(app: App, asked: Add, by: Asker) -> Plan:
+    app.check_platform(asked.platform)
+    rule = clock.rule_from(asked.every, asked.cron, asked.at, asked.on, asked.times, asked.between, asked.apart)
+    app.check_platform(asked.platform)
+    persona = await app.database.run(lambda db: personas.speaking(db, asked.persona, by.sees))
     return Plan(
-        persona=asked.persona,
-        rule=clock.rule_from(asked.every, asked.cron, asked.at, asked.on, asked.times, asked.between, asked.apart),
+        place=by.place,
+        persona=persona.name,
+        rule=rule,
         zone=asked.zone,
         prompt=asked.prompt,
         platform=asked.platform,
@@ -60,35 +66,36 @@ def plan_of(asked: Add) -> Plan:
 
 
 @operation("POST", "/v1/schedules", Add)
-async def add(app: App, asked: Add, tell: Tell) -> Answer:
-    app.check_platform(asked.platform)
-    added, coming = await schedule.add(app.database, app.moderator, plan_of(asked), draw_seed(), clock.now_ms())
-    return {**facts(added, asked.persona), "next": moments(coming)}
+async def add(app: App, asked: Add, by: Asker, tell: Tell) -> Answer:
+    plan = await plan_of(app, asked, by)
+    moderator = app.moderators.of(by.place)
+    added, coming = await schedule.add(app.database, moderator, plan, draw_seed(), clock.now_ms())
+    return {**facts(added, plan.persona), "next": moments(coming)}
 
 
 @operation("POST", "/v1/schedules/preview", Preview)
-async def preview(app: App, asked: Preview, tell: Tell) -> Answer:
-    app.check_platform(asked.platform)
-    plan = plan_of(asked)
-    coming = await schedule.preview(app.database, app.moderator, plan, draw_seed(), clock.now_ms(), asked.n)
+async def preview(app: App, asked: Preview, by: Asker, tell: Tell) -> Answer:
+    plan = await plan_of(app, asked, by)
+    moderator = app.moderators.of(by.place)
+    coming = await schedule.preview(app.database, moderator, plan, draw_seed(), clock.now_ms(), asked.n)
     drawn = plan.rule.startswith("random") or plan.jitter_s > 0 or plan.chance < 1
     return {"persona": plan.persona, "rule": plan.rule, "zone": plan.zone, "drawn": drawn, "next": moments(coming)}
 
 
 @operation("GET", "/v1/schedules", Asked)
-async def every(app: App, asked: Asked, tell: Tell) -> Answer:
-    listed = await schedule.listing(app.database)
+async def every(app: App, asked: Asked, by: Asker, tell: Tell) -> Answer:
+    listed = await schedule.listing(app.database, by.sees)
     return {
         "schedules": [
-            {**facts(found, persona.slug), "next": None if found.next_due is None else clock.iso(found.next_due)}
+            {**facts(found, persona.name), "next": None if found.next_due is None else clock.iso(found.next_due)}
             for found, persona in listed
         ]
     }
 
 
 @operation("GET", "/v1/schedules/{id}", One)
-async def show(app: App, asked: One, tell: Tell) -> Answer:
-    shown = await schedule.show(app.database, asked.id, clock.now_ms())
+async def show(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    shown = await schedule.show(app.database, asked.id, clock.now_ms(), place=by.sees)
     past = [
         {
             "due": clock.iso(occurrence.due_at),
@@ -98,24 +105,24 @@ async def show(app: App, asked: One, tell: Tell) -> Answer:
         }
         for occurrence, post in shown.past
     ]
-    return {**facts(shown.schedule, shown.persona.slug), "next": moments(shown.coming), "past": past}
+    return {**facts(shown.schedule, shown.persona.name), "next": moments(shown.coming), "past": past}
 
 
 @operation("DELETE", "/v1/schedules/{id}", One)
-async def remove(app: App, asked: One, tell: Tell) -> Answer:
-    cancelled = await schedule.remove(app.database, asked.id, clock.now_ms())
+async def remove(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    cancelled = await schedule.remove(app.database, asked.id, clock.now_ms(), by.sees)
     return {"schedule": asked.id, "state": "removed", "cancelled": [post.id for post in cancelled]}
 
 
 @operation("POST", "/v1/schedules/{id}/pause", One)
-async def pause(app: App, asked: One, tell: Tell) -> Answer:
-    cancelled = await schedule.pause(app.database, asked.id, clock.now_ms())
+async def pause(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    cancelled = await schedule.pause(app.database, asked.id, clock.now_ms(), by.sees)
     return {"schedule": asked.id, "state": "paused", "cancelled": [post.id for post in cancelled]}
 
 
 @operation("POST", "/v1/schedules/{id}/resume", One)
-async def resume(app: App, asked: One, tell: Tell) -> Answer:
-    coming = await schedule.resume(app.database, asked.id, clock.now_ms())
+async def resume(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    coming = await schedule.resume(app.database, asked.id, clock.now_ms(), by.sees)
     return {"schedule": asked.id, "state": "resumed", "next": moments(coming)}
 
 

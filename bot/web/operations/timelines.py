@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bot import clock
 from bot.app import App
+from bot.domain import Asker
 from bot.flows import ingest
 from bot.web.operation import Answer, Asked, Tell, operation
 
@@ -18,6 +19,6 @@ class Import(Asked):
 
 
 @operation("POST", "/v1/timelines", Import)
-async def hold(app: App, asked: Import, tell: Tell) -> Answer:
-    done = await ingest.ingest(app.database, asked.file, asked.handle, clock.now_ms(), asked.dry_run)
+async def hold(app: App, asked: Import, by: Asker, tell: Tell) -> Answer:
+    done = await ingest.ingest(app.database, asked.file, asked.handle, clock.now_ms(), asked.dry_run, by.place)
     return {"handle": done.handle, **asdict(done.counts), "new": done.new, "dry_run": asked.dry_run}

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from bot import clock
 from bot.app import App
-from bot.web.operation import OPERATOR, Answer, Asked, Tell, operation
+from bot.domain import Asker
+from bot.web.operation import Answer, Asked, Tell, operation
 from training.recipe import FULL
 
 
@@ -21,9 +22,9 @@ class Train(Asked):
 
 
 @operation("POST", "/v1/trainings", Train)
-async def begin(app: App, asked: Train, tell: Tell) -> Answer:
+async def begin(app: App, asked: Train, by: Asker, tell: Tell) -> Answer:
     """Whoever asked and goes away leaves it to the bot; the same asked again is the same training."""
     recipe = (asked.recipe or app.config.training.recipe) + (FULL if asked.full else "")
     wish = {**asked.model_dump(include={"handles", "weights", "seed"}), "recipe": recipe}
-    request = await app.desk.ask("train", *OPERATOR, wish, clock.now_ms())
+    request = await app.desk.ask("train", by.person, by.place, wish, clock.now_ms())
     return await app.desk.wait(request.id, tell)
