@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TORCH_INDEX ?=
 ARGS ?=
 
-.PHONY: help setup demo test interleavings chaos lint format base base-quality replies imitation cyborgs schedules bench gpu clean
+.PHONY: help setup demo test long interleavings chaos lint format base base-quality replies imitation cyborgs schedules bench gpu clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -28,6 +28,9 @@ demo: setup  ## the main job on three invented people: make demo ARGS="--once --
 
 test: setup  ## all tests, on two cores: make test ARGS="-k outbox"
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+long: setup  ## the tests that `make test` leaves out because they take long
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m long $(ARGS)
 
 interleavings: setup  ## the same texts in a thousand random companies, on the bundled base: two minutes
 	INTERLEAVINGS=1000 $(BIN)/python -m pytest tests/models/test_batching.py -k interleavings

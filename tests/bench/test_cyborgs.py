@@ -50,6 +50,7 @@ def rows(timelines: Path, tiny_base: Path, tmp_path_factory: pytest.TempPathFact
     return {row["system"]: row for row in json.loads(file.read_text("utf-8"))["rows"]}
 
 
+@pytest.mark.long
 def test_a_pair_has_a_row_of_each_way(rows: dict[str, Any]) -> None:
     assert list(rows) == ["base", "own", "trained", "labelled", "averaged", "real"]
     for system in ("own", "trained", "labelled"):

@@ -57,6 +57,7 @@ def rows_of(table: Any, system: str) -> list[Any]:
     return [row for row in table["rows"] if row["system"] == system]
 
 
+@pytest.mark.long
 def test_every_author_and_system_has_a_row_with_every_figure(finished: tuple[Path, Path, Any]) -> None:
     _, _, table = finished
     assert [(row["author"], row["system"]) for row in table["rows"]] == [
@@ -68,6 +69,7 @@ def test_every_author_and_system_has_a_row_with_every_figure(finished: tuple[Pat
     assert not any(word in json.dumps(table) for words, _ in PEOPLE.values() for word in words)  # no texts
 
 
+@pytest.mark.long
 def test_the_figures_are_of_a_kind_with_what_they_measure(finished: tuple[Path, Path, Any]) -> None:
     _, _, table = finished
     for real in rows_of(table, "real"):
@@ -86,6 +88,7 @@ def test_the_figures_are_of_a_kind_with_what_they_measure(finished: tuple[Path, 
         assert markov["made"] <= 6
 
 
+@pytest.mark.long
 def test_the_summary_is_the_means_and_ratios_of_the_rows(finished: tuple[Path, Path, Any]) -> None:
     _, _, table = finished
     quick, theirs = rows_of(table, "quick"), rows_of(table, "huggingtweets")
@@ -99,6 +102,7 @@ def test_the_summary_is_the_means_and_ratios_of_the_rows(finished: tuple[Path, P
     assert table["summary"]["against_huggingtweets"]["markov"]["bits_per_byte_ratio"] is None
 
 
+@pytest.mark.long
 def test_no_training_saw_a_held_out_text(finished: tuple[Path, Path, Any], timelines: Path) -> None:
     work, _, _ = finished
     for handle in PEOPLE:
@@ -111,6 +115,7 @@ def test_no_training_saw_a_held_out_text(finished: tuple[Path, Path, Any], timel
             assert not any(text in seen for text in newest)
 
 
+@pytest.mark.long
 def test_a_table_goes_on_where_it_was(
     finished: tuple[Path, Path, Any], measure: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -132,6 +137,7 @@ def test_a_table_goes_on_where_it_was(
     ]
 
 
+@pytest.mark.long
 def test_the_product_speaks_with_the_checkpoint_of_standard(measure: Callable[..., Any], tmp_path: Path) -> None:
     file = tmp_path / "table.json"
     table = measure(file, "--authors", "tea_jo", "--limit", "60", systems="standard,product")

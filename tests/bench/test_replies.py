@@ -124,6 +124,7 @@ def test_the_gain_is_what_the_message_tells_of_the_reply(tmp_path: Path) -> None
     assert gain(voice, "", "so do i") == 0.0
 
 
+@pytest.mark.long
 def test_every_author_is_measured_beside_the_base_and_the_file_holds_what_was_said(
     tmp_path: Path, tiny_base: Path
 ) -> None:

@@ -127,6 +127,7 @@ def weights(folder: Path) -> bytes:
     return (folder / "checkpoint" / "adapter.safetensors").read_bytes()
 
 
+@pytest.mark.long
 async def test_a_training_that_paused_ends_with_the_very_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
     undisturbed, disturbed = (begun(tmp_path / name, FLEDGLING, threads=2, epochs=3) for name in "ab")
     await asyncio.wait_for(train(undisturbed, lambda progress: None), LONGEST)

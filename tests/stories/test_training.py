@@ -6,6 +6,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.command import HANDLE, Shell, alive
 
 MODULE = "training.engine"
@@ -35,6 +37,7 @@ def weights(shell: Shell, run: int) -> bytes:
     return (shell.data / "runs" / str(run) / "checkpoint" / "adapter.safetensors").read_bytes()
 
 
+@pytest.mark.long
 def test_an_interrupted_training_ends_with_the_very_weights_of_an_undisturbed_one(
     shell: Shell, tmp_path: Path, timeline: Callable[..., Path]
 ) -> None:
