@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -245,9 +245,14 @@ class App:
             self.imitator.ahead.drop(trained.persona.name)
         return trained
 
-    async def run(self, on_post: Callable[[FeedEntry], None], stop: asyncio.Event) -> None:
+    async def run(
+        self,
+        on_post: Callable[[FeedEntry], None],
+        stop: asyncio.Event,
+        beside: Callable[[], Collection[Coroutine[Any, Any, Any]]] = tuple,
+    ) -> None:
         """The long-running bot: fires schedules, delivers the outbox, does what people wait for and makes texts ahead
-        until `stop` is set."""
+        until `stop` is set; `beside` gives what else is to run as long."""
         await self.database.run(lambda db: outbox.recover(db, clock.now_ms()))
         local = LocalPoster(self.database, on_post)
         posters: dict[str, Poster] = {poster.platform: poster for poster in (local, *self.posters)}
@@ -282,6 +287,7 @@ class App:
             keep_delivering(self.database, posters, clock.now_ms, lambda: self.limits, self.forbids, self.queued),
             self.desk.run(),
             self.imitator.ahead.keep_ready(self.imitator.make_ahead, self.lease),
+            *beside(),
         )
         tasks = [asyncio.create_task(each) for each in work]
         stopped = asyncio.create_task(stop.wait())
