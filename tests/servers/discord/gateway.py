@@ -48,6 +48,7 @@ class Connection:
     waiting: asyncio.Queue[bytes | str | tuple[int, bool]] = field(default_factory=asyncio.Queue)
     session: Session | None = None
     heartbeats: int = 0
+    beats: list[float] = field(default_factory=list)  # when each came, by the monotonic clock
     sent: list[float] = field(default_factory=list)  # when the client sent something, lately
 
     def send(self, op: int, data: Any, **more: Any) -> None:
@@ -208,6 +209,7 @@ class Gateway:
             return
         if op == HEARTBEAT:
             connection.heartbeats += 1
+            connection.beats.append(time.monotonic())
             if self.acknowledge:
                 connection.send(ACK, None)
         elif op == IDENTIFY:
