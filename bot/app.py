@@ -48,7 +48,7 @@ PRUNE_EVERY_MS = 86_400_000
 REMEMBERED_MS = 90 * 86_400_000  # what became of a schedule's due moments
 LONGEST_OCCUR_S = 1.0  # of recording what is due, before the first of it is spoken
 # What the worker and its queue were started with, and a secret that was read at the start.
-FIXED = ("model.device", "model.threads", "model.max_batch", "model.adapters_mb", "pool.", "hub.")
+FIXED = ("model.device", "model.threads", "model.max_batch", "model.adapters_mb", "pool.", "hub.", "discord.")
 
 
 class App:

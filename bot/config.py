@@ -124,6 +124,23 @@ class HubSettings(_Frozen):
     )
 
 
+class DiscordSettings(_Frozen):
+    """How Discord is reached, and what it is asked for."""
+
+    token_env: str = Field(
+        default="DISCORD_TOKEN",
+        pattern=r"^[A-Z_][A-Z0-9_]{0,63}$",
+        description="the name of an environment variable: capital letters, digits and underscores",
+    )
+    message_content: bool = Field(default=False, description="true or false")
+    api_base: str = Field(
+        default="", pattern=r"^(https?://[^\s?#]+)?$", description="an address that begins with http(s)://, or empty"
+    )
+    gateway_url: str = Field(
+        default="", pattern=r"^(wss?://[^\s?#]+)?$", description="an address that begins with ws(s)://, or empty"
+    )
+
+
 class Config(_Frozen):
     """Every setting of Mockingbird."""
 
@@ -137,6 +154,7 @@ class Config(_Frozen):
     schedule: ScheduleSettings = ScheduleSettings()
     limits: LimitSettings = LimitSettings()
     hub: HubSettings = HubSettings()
+    discord: DiscordSettings = DiscordSettings()
 
 
 def load_config(path: Path | None, environ: Mapping[str, str]) -> Config:
