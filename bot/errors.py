@@ -285,3 +285,16 @@ class NotMuted(MockingbirdError):
 
 class Muted(MockingbirdError):
     """{who} is muted until {until} UTC."""
+
+
+# Discord
+
+
+class NoDiscordToken(MockingbirdError):
+    """There is no token for Discord: put it into the environment variable that [discord] token_env names, or the path
+    of a file that holds it into the variable of that name with _FILE added."""
+
+
+class NoSessionLeft(MockingbirdError):
+    """The bot began {most} sessions with Discord in 24 hours, and Discord takes its token away if there are many more:
+    it comes back at {at}. Something ends them early: look into the bot's log."""
