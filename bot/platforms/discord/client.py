@@ -90,12 +90,13 @@ class MockingbirdClient(discord.Client):
         self.pace = pace or Pace()
         self.tree = _Tree(self)
         self.identified = False  # whether a session was begun
-        self.ready_at: float | None = None  # by the monotonic clock
+        self.steady = False  # whether a connection has lasted
         self._ears, self._kept, self._database = ears, connection, database
         self._now, self._draw = now, draw
         self._answering: set[asyncio.Task[Any]] = set()
         self._syncing: asyncio.Task[None] | None = None
         self._stopping = False
+        self._online_since: float | None = None  # by the monotonic clock
         self._begun = False  # whether there is a session, or was one until it was declared invalid just now
         self._heard: dict[str, None] = {}
         ears.commands(self.tree)
@@ -110,6 +111,7 @@ class MockingbirdClient(discord.Client):
         if name in ("READY", "RESUMED"):
             parse(event)
             self._begun = self._kept.online = True
+            self._online_since = time.monotonic()
             return
         try:
             if name not in ONCE or self._is_new(event["id"]):
@@ -134,7 +136,8 @@ class MockingbirdClient(discord.Client):
         await self._ears.on_message(message)
 
     async def on_ready(self) -> None:
-        self.ready_at = time.monotonic()
+        if self._stopping:
+            return
         self._kept.began(self)
         log.info("connected to Discord, in %d servers", len(self.guilds))
 
@@ -193,7 +196,6 @@ class MockingbirdClient(discord.Client):
         failures, failing_since = 0, 0.0
         initial = True
         while not self._stopping:
-            opened = time.monotonic()
             lost: Exception
             try:
                 self.ws = await open_gateway(self, self.pace, initial=initial, **resume)
@@ -210,28 +212,37 @@ class MockingbirdClient(discord.Client):
                 lost = error
             except LOST as error:
                 lost = error
-            self._kept.online = False
+            lasted = self._lose()
             if self._stopping:
                 return
-            if failures == 0 or time.monotonic() - opened >= self.pace.steady_s:
+            if failures == 0 or lasted:
                 failures, failing_since = 0, time.monotonic()
             failures += 1
             if not self._begun or not reconnect or time.monotonic() - failing_since > self.pace.resume_s:
                 raise lost
             await hang_up(self.ws, 4000, self.pace)
+            wait_s = self.pace.wait_s(failures - 1, self.pace.outage_s, self._draw) if failures > 1 else 0.0
             if self.ws.session_id is None:  # it was declared invalid
                 self._begun = False
+                wait_s = 0.0 if resume else wait_s  # the outage is over, but lasted too long for the session
                 resume = {}
             else:
                 resume = {"resume": True, "session": self.ws.session_id, "sequence": self.ws.sequence}
                 resume["gateway"] = self.ws.gateway
-            wait_s = self.pace.wait_s(failures - 1, self.pace.outage_s, self._draw) if failures > 1 else 0.0
             log.info("the connection to Discord was lost (%s), trying again in %.1f s", lost or repr(lost), wait_s)
             await asyncio.sleep(wait_s)
+
+    def _lose(self) -> bool:
+        """The connection is no more; whether it had lasted."""
+        since, self._online_since, self._kept.online = self._online_since, None, False
+        lasted = since is not None and time.monotonic() - since >= self.pace.steady_s
+        self.steady = self.steady or lasted
+        return lasted
 
     async def close(self) -> None:
         """Hangs up, gives what is being answered a moment, and ends it; no step waits for a gateway that hangs."""
         self._stopping = True
+        self._lose()
         self._kept.ended(self)
         ready = self._connection._ready_task
         for task in (self._syncing, ready):

@@ -15,7 +15,7 @@ import discord
 
 from bot import clock
 from bot.errors import BadConfig, NoDiscordToken, NoSessionLeft
-from bot.platforms.discord.client import MockingbirdClient
+from bot.platforms.discord.client import LOST, MockingbirdClient
 from bot.platforms.discord.pace import Draw, Pace
 from bot.platforms.discord.refusals import refusal
 from bot.store import identifies
@@ -60,7 +60,7 @@ async def keep_connected(
         finally:
             if client is not None:
                 await _close(client)
-        if client is not None and client.ready_at is not None and time.monotonic() - client.ready_at >= pace.steady_s:
+        if client is not None and client.steady:
             failures, told = 0, ""
         if isinstance(ended, NoSessionLeft):
             say(str(ended), "sessions")
@@ -71,7 +71,8 @@ async def keep_connected(
         else:
             failures += 1
             wait_s = _wait_s(client, ended, failures, pace, draw)
-            log.warning("not connected to Discord, trying again in %.1f s", wait_s, exc_info=ended)
+            trace = None if isinstance(ended, LOST) else ended
+            log.warning("not connected to Discord (%r), trying again in %.1f s", ended, wait_s, exc_info=trace)
             await asyncio.sleep(wait_s)
 
 
