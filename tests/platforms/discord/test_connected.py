@@ -357,6 +357,28 @@ async def test_it_ends_in_order_also_when_the_gateway_hangs(bot: Bot, hangs: boo
         await bot.world.until(lambda: not bot.gateway.connections)
 
 
+@pytest.mark.parametrize("when", ["logging in", "opening", "away"])
+async def test_it_ends_in_order_while_it_is_not_connected(bot: Bot, when: str) -> None:
+    bot.pace = replace(QUICK, outage_s=60.0, first_s=60.0)
+    if when == "logging in":
+        bot.server.fault(ME, "hang")
+    elif when == "opening":
+        bot.pace = replace(bot.pace, identify_s=60.0, open_s=60.0)
+        await bot.database.run(lambda db: identifies.add(db, bot.now()))
+    else:
+        bot.gateway.accept = False
+    async with bot.running() as keeping:
+        await bot.world.until(lambda: bot.gateway.connections or when != "opening")
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        keeping.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await keeping
+        assert time.monotonic() - began < 3
+    assert bot.gateway.identifies == []
+    await bot.world.until(lambda: not bot.gateway.connections)
+
+
 async def test_an_answer_that_is_being_made_is_given_a_moment(bot: Bot) -> None:
     async def slow(asked: discord.Interaction[discord.Client]) -> None:
         await asked.response.defer(thinking=True)
