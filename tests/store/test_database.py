@@ -54,7 +54,7 @@ async def test_the_schema_is_fresh_strict_and_durable(database: Database) -> Non
 
 async def test_strict_tables_and_foreign_keys_refuse_nonsense(database: Database) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="cannot store TEXT value"):
-        await database.run(lambda db: db.execute("INSERT INTO timelines VALUES (1, 'jo', NULL, 'yesterday')"))
+        await database.run(lambda db: db.execute("INSERT INTO timelines VALUES (1, 'shell', 'jo', NULL, 'yesterday')"))
     with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
         await database.run(
             lambda db: db.execute("INSERT INTO tweets VALUES (77, '1', 'text', NULL, 'kept', NULL, NULL)")
