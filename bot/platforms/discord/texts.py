@@ -72,9 +72,7 @@ def quoted(text: str, most: int = QUOTED) -> str:
     lines = [line for line in cleaned(text).split("\n") if line]
     if len(lines) > QUOTED_LINES:
         lines = [*lines[: QUOTED_LINES - 1], lines[QUOTED_LINES - 1] + ELLIPSIS]
-    return _shortened(
-        "\n".join(lines), lambda part: "\n".join(f"> {line}" for line in escaped(part).split("\n")), most
-    )
+    return _shortened("\n".join(lines), lambda part: "\n".join(f"> {line}" for line in escaped(part).split("\n")), most)
 
 
 def name(text: str, most: int = NAME) -> str:
@@ -167,7 +165,11 @@ def _thinned(marks: str) -> str:
 
 def _isolated(text: str) -> str:
     """So that letters written from right to left do not turn around what stands beside them."""
-    return f"\u2068{text}\u2069" if any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in text) else text
+    return (
+        f"\u2068{text}\u2069"
+        if any(unicodedata.bidirectional(letter) in ("R", "AL", "AN") for letter in text)
+        else text
+    )
 
 
 def _shortened(text: str, shape: Callable[[str], str], most: int) -> str:

@@ -31,5 +31,7 @@ PARTS = [
 texts = st.lists(
     st.one_of(st.sampled_from(PARTS), st.sampled_from(PARTS), st.text(max_size=8)), min_size=0, max_size=14
 ).map("".join)
-long_texts = st.tuples(texts, st.sampled_from(PARTS), st.integers(50, 500)).map(lambda it: (it[0] + it[1] * it[2])[:3000])
+long_texts = st.tuples(texts, st.sampled_from(PARTS), st.integers(50, 500)).map(
+    lambda it: (it[0] + it[1] * it[2])[:3000]
+)
 any_text = st.integers(0, 19).flatmap(lambda number: texts if number else long_texts)

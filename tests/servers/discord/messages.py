@@ -56,6 +56,8 @@ def create(
     if body.get("enforce_nonce") and nonce is not None:
         for other in reversed(channel.messages.values()):
             if other.author is author and other.nonce == nonce and record.now() - other.at <= record.nonce_s:
+                if other.deleted:
+                    raise ApiError(404, 10008, "Unknown Message")
                 return other
     flags = int(body.get("flags") or 0) & SETTABLE | (LOADING if loading else 0)
     message = Message(record.new_id(), channel, author, record.now(), type=kind, flags=flags, nonce=nonce)
