@@ -41,8 +41,8 @@ def watch() -> Tries:
 
 
 def trace() -> aiohttp.TraceConfig:
-    """For `discord.Client(http_trace=...)`. discord.py repeats on its own what was answered by 5xx, perhaps after it was
-    done, and raises what came of the last try alone: that this one was refused does not mean that none went out."""
+    """For `discord.Client(http_trace=...)`. discord.py repeats on its own what was answered by 5xx, perhaps after it
+    was done, and raises what came of the last try alone: that this one was refused does not mean that none went out."""
     config = aiohttp.TraceConfig()
     config.on_request_end.append(_answered)
     config.on_request_exception.append(_failed)

@@ -29,8 +29,8 @@ _BREAK = "\u200b"  # a blank of no width: what it divides is no mention and no l
 
 _LINE_ENDS = regex.compile(r"\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _BLANKS = regex.compile(r"[\t\u2800]")
-# Controls, half characters, what is invisible, and all that turns the direction of what follows. Joiners stay: emoji and
-# several scripts need them; so do marks of direction, which turn nothing.
+# Controls, half characters, what is invisible, and all that turns the direction of what follows. Joiners stay: emoji
+# and several scripts need them; so do marks of direction, which turn nothing.
 _UNSEEN = regex.compile(
     r"[\p{Cc}\p{Cs}\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
     r"\ufff0-\ufffb\ufffe\uffff\U000e0000-\U000e007f\U000e0100-\U000e0fff\U0001d173-\U0001d17a&&[^\n]]",

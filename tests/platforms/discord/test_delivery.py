@@ -5,7 +5,9 @@ DISCORD_FAULTS says how many random sequences of faults are tried.
 
 from __future__ import annotations
 
+import asyncio
 import collections
+import contextlib
 import logging
 import os
 import random
@@ -67,10 +69,9 @@ async def step(database: Database, poster: DiscordPoster, online: Online, chance
     killed = chance.random()
     if taken.state is PostState.SENDING and killed < 0.25:
         if killed < 0.15:  # between sending and recording; else before it was sent
-            try:
-                await poster.send(taken)
-            except Exception:
-                pass
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(LONGEST_S):
+                    await poster.send(taken)
         await database.run(lambda db: outbox.recover(db, online.now()))
     else:
         act = deliver.say if taken.state is PostState.SENDING else deliver.look_up

@@ -137,7 +137,7 @@ async def test_a_refused_connection_has_sent_nothing(online: Online) -> None:
 @pytest.mark.parametrize("permission", [Permission.VIEW_CHANNEL, Permission.SEND_MESSAGES])
 async def test_what_the_bot_may_not_do_is_refused_in_plain_words(online: Online, permission: Permission) -> None:
     online.world.forbid(online.channel, permission)
-    with pytest.raises(Refused, match="the bot may not (see|write in) this channel"):
+    with pytest.raises(Refused, match=r"the bot may not (see|write in) this channel"):
         await poster(online).send(post(online))
 
 

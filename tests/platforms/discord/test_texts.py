@@ -42,6 +42,7 @@ def test_an_ordinary_tweet_is_left_as_it_is(tweet: str) -> None:
         ("so *very* good", r"so \*very\* good"),
         ("¯\\_(ツ)_/¯", r"¯\\\_(ツ)\_/¯"),
         ("# shouting", r"\# shouting"),
+        ("~~a~~ ||b|| __c__ `d`", r"\~\~a\~\~ \|\|b\|\| \_\_c\_\_ \`d\`"),
         ("a\n- b\n 2. c\n> d\n-# e", "a\n\\- b\n 2\\. c\n\\> d\n\\-# e"),
         ("```py\nx", r"\`\`\`py" + "\nx"),
         ("[free](https://x.example)", "\\[free](https:\u200b//x.example)"),
@@ -81,6 +82,7 @@ def test_a_quotation_is_a_few_lines_of_one_block() -> None:
 
 def test_a_name_cannot_join_with_what_is_around_it() -> None:
     assert name("*jo_\nsmith") == r"\*jo\_ smith"
+    assert [name(one) for one in ("# a", "- a", "1. a", "> a")] == [r"\# a", r"\- a", r"1\. a", r"\> a"]
     assert name("@everyone") == "@\u200beveryone"
     assert name("שלום") == "\u2068שלום\u2069"
     assert label("*jo*\n`x`") == "*jo* `x`"

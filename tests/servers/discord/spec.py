@@ -144,16 +144,19 @@ class Spec:
         for part in schema.get("allOf", ()):
             yield from self.problems(value, part, where)
         for kind in ("oneOf", "anyOf"):
-            if kind in schema:
+            if kind in schema and not self._is_any(value, schema[kind], where):
                 tried = [list(self.problems(value, part, where)) for part in schema[kind]]
-                if all(tried):
-                    another = (f"{where}: ", f"{where}.type: ")  # what tells that it is of another kind altogether
-                    yield from min(tried, key=lambda found: (any(p.startswith(another) for p in found), len(found)))
+                another = (f"{where}: ", f"{where}.type: ")  # what tells that it is of another kind altogether
+                yield from min(tried, key=lambda found: (any(p.startswith(another) for p in found), len(found)))
         if isinstance(value, dict):
             yield from self._members(value, schema, where)
         if isinstance(value, list) and "items" in schema:
             for number, item in enumerate(value):
                 yield from self.problems(item, schema["items"], f"{where}[{number}]")
+
+    def _is_any(self, value: Any, parts: list[Schema], where: str) -> bool:
+        """Asks no further than to the first problem with each: most are of another kind altogether."""
+        return any(next(self.problems(value, part, where), None) is None for part in parts)
 
     def _members(self, value: dict[str, Any], schema: Schema, where: str) -> Iterator[str]:
         properties = schema.get("properties", {})

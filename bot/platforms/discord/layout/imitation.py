@@ -1,0 +1,56 @@
+"""An imitation: one to five texts of a persona, and what may be done with each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import discord
+
+from bot.platforms.discord.layout.parts import BLUE, TEXT, Button, Part, button, speaker, view
+from bot.platforms.discord.texts import quoted, said
+
+MOST_TEXTS = 5
+AROUND = 600  # characters of ours at most, beside the texts
+
+
+@dataclass(frozen=True)
+class Imitation:
+    """`id` names the answer in which the texts are kept, `message` is what they reply to."""
+
+    id: str
+    persona: str
+    texts: tuple[str, ...]
+    message: str = ""
+    may_post: bool = False
+    allow_links: bool = False
+
+
+def imitation(shown: Imitation) -> discord.ui.LayoutView:
+    texts = shown.texts[:MOST_TEXTS]
+    each = (TEXT - AROUND) // max(1, len(texts))
+    head = speaker(shown.persona) + (f", in reply to\n{quoted(shown.message)}" if shown.message else "")
+    parts: list[Part] = [head, None]
+    for index, text in enumerate(texts):
+        number = f"-# {index + 1} of {len(texts)}\n" if len(texts) > 1 else ""
+        parts.append(number + said(text, shown.allow_links, each))
+        parts.append(_about_one(shown, index, among=len(texts)))
+    parts.append(_about_all(shown, len(texts)))
+    return view(*parts)
+
+
+def _about_one(shown: Imitation, index: int, among: int) -> tuple[Button, ...]:
+    post = (button("Post…", "post", shown.id, index, BLUE),) if shown.may_post else ()
+    votes = (button("👍", "up", shown.id, index), button("👎", "down", shown.id, index))
+    return (*votes, button("Reply", "reply", shown.id, index), *post)
+
+
+def _about_all(shown: Imitation, among: int) -> tuple[Button, ...]:
+    """Of a single text it is that one which is to be longer or shorter."""
+    index = 0 if among == 1 else None
+    return (
+        button("Again", "again", shown.id),
+        button("More", "more", shown.id),
+        button("Longer", "longer", shown.id, index),
+        button("Shorter", "shorter", shown.id, index),
+        button("Card", "card", shown.id),
+    )
