@@ -41,16 +41,16 @@ _UNSEEN = regex.compile(r"[\p{Cf}\ufe00-\ufe0f]+")
 
 
 class DiscordPoster:
-    """Sends by whatever client there is at the moment, which should have been made with `http_trace=attempt.trace()`:
-    without it, a refusal after more than one try counts as unknown."""
+    """Sends by whatever client there is at the moment. It should have been made with `http_trace=attempt.trace()`:
+    without it nobody knows how often discord.py has tried, and a refusal counts as unknown."""
 
     platform = "discord"
-    # Discord takes a repeated nonce for the first message "in the past few minutes": two are the least that these words
-    # can mean. An attempt that is still under way when we stop waiting is a request that is being written, which takes
-    # seconds; what is given up after 30 s is answered by 504 in front of it. With these 30 s of quiet an attempt that
-    # hung for 30 s may still be repeated (`claims`: 65 + 30 s + 30 s fit no more, 35 + 30 + 30 do), which settles it in
-    # one request. After two minutes only the channel's history can tell; that two looks a minute apart must both find
-    # nothing costs nobody anything, and allows for a history that lags behind.
+    # key_ms: Discord takes a repeated nonce for the first message "in the past few minutes"; two are the least that
+    # these words can mean. quiet_ms: a request that is still under way when we stop waiting is a message being written, which
+    # takes Discord a second or two; it answers 504 itself long before 30 s more are over. So an attempt may be made
+    # again until a minute after the first (`claims`: 30 s to send and 30 s of quiet must end within key_ms), which is
+    # early enough for one that hung for all of its 30 s, and settles it with one request. After that only the channel's
+    # history can tell; it may lag behind for a moment, so that two looks a minute apart must both find nothing.
     capability = Capability(key_ms=120_000, searchable=True, quiet_ms=30_000, looks=2, read_count=1)
 
     def __init__(

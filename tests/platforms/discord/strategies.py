@@ -7,7 +7,7 @@ import os
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-EXAMPLES = int(os.environ.get("DISCORD_TEXTS", "300"))
+EXAMPLES = int(os.environ.get("DISCORD_TEXTS", "200"))
 many = settings(
     max_examples=EXAMPLES,
     deadline=None,

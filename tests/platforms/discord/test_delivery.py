@@ -93,7 +93,9 @@ def go_wrong(online: Online, chance: random.Random, patience: list[float]) -> No
         applied, times = chance.random() < 0.6, chance.choice([1, 1, 2, 5])
         online.server.fault(SEND, says, times=times, applied=applied)
         if chance.random() < 0.3:  # and then something else, within the tries of discord.py
-            online.server.fault(SEND, chance.choice(["429", "503", "reset"]), retry_after_s=chance.choice([0.01, 60.0]))
+            online.server.fault(
+                SEND, chance.choice(["429", "503", "reset"]), retry_after_s=chance.choice([0.01, 400.0])
+            )
     if chance.random() < 0.3:
         online.server.fault(LOOK, chance.choice(["500", "503", "reset"]), times=5)
     patience[0] -= 1

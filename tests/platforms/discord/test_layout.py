@@ -154,7 +154,7 @@ async def test_hostile_fields_leave_a_layout_as_it_is(online: Online, loud: Chan
 
 
 LONG = [
-    (imitation, Imitation(ID, "*" * 99, ("*_" * 2000, "`" * 3000, "\U0001f600" * 3000, "> x\n" * 999), "~" * 999, True)),
+    (imitation, Imitation(ID, "*" * 99, ("*_" * 2000, "`" * 3000, "\U0001f600" * 3000, "> x\n" * 999), "~" * 999)),
     (imitation, Imitation(ID, "jo", ("*" * 9000,))),
     (imitation, Imitation(ID, "jo", ("one", "two", "three", "four", "five", "six"), may_post=True)),
     (training, Training("7", "_" * 999, 10**9, 10**9, 1e300, 1e300, 1e300, "|" * 9999)),
