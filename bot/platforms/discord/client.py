@@ -22,6 +22,7 @@ from discord.gateway import ReconnectWebSocket
 from bot import clock
 from bot.config import DiscordSettings
 from bot.errors import NoSessionLeft
+from bot.platforms.discord import attempt
 from bot.platforms.discord.connection import Connection
 from bot.platforms.discord.gateway import hang_up, open_gateway
 from bot.platforms.discord.pace import Draw, Pace
@@ -84,6 +85,7 @@ class MockingbirdClient(discord.Client):
             chunk_guilds_at_startup=False,
             max_messages=None,
             max_ratelimit_timeout=LONGEST_LIMIT_S,
+            http_trace=attempt.trace(),
             guild_ready_timeout=guild_ready_timeout,
             heartbeat_timeout=heartbeat_timeout,
         )

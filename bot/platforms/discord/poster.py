@@ -46,11 +46,11 @@ class DiscordPoster:
 
     platform = "discord"
     # key_ms: Discord takes a repeated nonce for the first message "in the past few minutes"; two are the least that
-    # these words can mean. quiet_ms: a request that is still under way when we stop waiting is a message being written, which
-    # takes Discord a second or two; it answers 504 itself long before 30 s more are over. So an attempt may be made
-    # again until a minute after the first (`claims`: 30 s to send and 30 s of quiet must end within key_ms), which is
-    # early enough for one that hung for all of its 30 s, and settles it with one request. After that only the channel's
-    # history can tell; it may lag behind for a moment, so that two looks a minute apart must both find nothing.
+    # these words can mean. quiet_ms: a request that is still under way when we stop waiting is a message being written,
+    # which takes Discord a second or two; it answers 504 itself long before 30 s more are over. So an attempt may be
+    # made again until a minute after the first (`claims`: 30 s to send and 30 s of quiet must end within key_ms), which
+    # is early enough for one that hung for all of its 30 s, and settles it with one request. After that only the
+    # channel's history can tell; it may lag behind for a moment, so that two looks a minute apart must find nothing.
     capability = Capability(key_ms=120_000, searchable=True, quiet_ms=30_000, looks=2, read_count=1)
 
     def __init__(

@@ -27,6 +27,7 @@ from bot.store.claims import allows
 from bot.store.database import Database, Db
 from bot.store.ledger import NO_LIMITS
 from tests.platforms.discord.conftest import Online
+from tests.platforms.discord.supervised import a_bot
 from tests.servers.discord.objects import Channel, Permission
 
 pytestmark = pytest.mark.discord
@@ -228,3 +229,17 @@ async def test_a_history_that_cannot_be_read_leaves_it_to_people(database: Datab
     assert post.state is PostState.REVIEW
     assert "may not read this channel's history" in str(post.error)
     assert len(online.server.asked(SEND)) == 1
+
+
+async def test_the_client_of_the_bot_lets_the_poster_count_its_tries(tmp_path: Path) -> None:
+    async with a_bot(tmp_path) as bot, bot.running():
+        await bot.online()
+        poster = DiscordPoster(lambda: bot.connection.client)
+        bot.world.forbid(bot.channel, Permission.SEND_MESSAGES)
+        now = int(bot.world.now() * 1000)
+        for text in ("no", "neither"):
+            values = ("discord", bot.channel.id, text, {}, text, now, now + DAY_MS, now)
+            await bot.database.run(lambda db, values=values: outbox.add(db, *values))  # type: ignore[misc]
+            await deliver_due(bot.database, {"discord": poster}, lambda: now)
+        states = {post.text: post.state for post in await bot.database.run(outbox.every) if post.kind == "post"}
+        assert states == {"no": PostState.REJECTED, "neither": PostState.REJECTED}
