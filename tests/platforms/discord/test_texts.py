@@ -131,4 +131,4 @@ def test_a_quotation_a_name_and_a_label_are_what_they_are_of_any_text(text: str)
     for part in (word, button):
         assert "\n" not in part
         assert part.count("\u2068") == part.count("\u2069") <= 1
-    assert not PINGS.search(f"{quotation}{word}{button}")
+    assert not PINGS.search(f"{quotation} {word} {button}")
