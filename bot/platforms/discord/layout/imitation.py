@@ -33,12 +33,12 @@ def imitation(shown: Imitation) -> discord.ui.LayoutView:
     for index, text in enumerate(texts):
         number = f"-# {index + 1} of {len(texts)}\n" if len(texts) > 1 else ""
         parts.append(number + said(text, shown.allow_links, each))
-        parts.append(_about_one(shown, index, among=len(texts)))
+        parts.append(_about_one(shown, index))
     parts.append(_about_all(shown, len(texts)))
     return view(*parts)
 
 
-def _about_one(shown: Imitation, index: int, among: int) -> tuple[Button, ...]:
+def _about_one(shown: Imitation, index: int) -> tuple[Button, ...]:
     post = (button("Post…", "post", shown.id, index, BLUE),) if shown.may_post else ()
     votes = (button("👍", "up", shown.id, index), button("👎", "down", shown.id, index))
     return (*votes, button("Reply", "reply", shown.id, index), *post)

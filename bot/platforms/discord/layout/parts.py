@@ -12,7 +12,7 @@ from discord import ButtonStyle
 
 from bot.platforms.discord.texts import name
 
-COMPONENTS, TEXT, ROW = 40, 4_000, 5  # at most in a message: components, characters, and buttons in a row
+TEXT = 4_000  # characters in a message, in all its parts together
 MARK = "AI imitation"
 GREY, GREEN, RED, BLUE = ButtonStyle.secondary, ButtonStyle.success, ButtonStyle.danger, ButtonStyle.primary
 ALARM = 0xD83C3E
