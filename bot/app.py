@@ -23,8 +23,10 @@ from bot.flows.deliver import keep_delivering
 from bot.flows.fire import Lateness, speak_due
 from bot.flows.freshness import Freshness
 from bot.flows.imitate import Imitator, report
+from bot.flows.listen import Listener
 from bot.flows.occur import Unsaid, occur_due
 from bot.flows.post import post
+from bot.flows.reply import keep_replying
 from bot.flows.speak import Speaker
 from bot.flows.train import Trained, Warn, carry_out
 from bot.flows.waiters import Hear
@@ -36,7 +38,7 @@ from bot.pool.lease import Lease
 from bot.pool.local import LocalPool, WorkerSettings
 from bot.pool.protocol import Tell
 from bot.pool.trainer import train
-from bot.store import accounts, ledger, occurrences, outbox, phrases, recent, schedules
+from bot.store import accounts, ledger, mentions, occurrences, outbox, phrases, recent, schedules
 from bot.store.database import Database, Db
 from bot.store.decisions import Judge
 from bot.store.ledger import Limits
@@ -46,6 +48,7 @@ log = logging.getLogger(__name__)
 
 PRUNE_EVERY_MS = 86_400_000
 REMEMBERED_MS = 90 * 86_400_000  # what became of a schedule's due moments
+MENTIONS_MS = 2 * 86_400_000  # who was answered; their limits look back a day
 LONGEST_OCCUR_S = 1.0  # of recording what is due, before the first of it is spoken
 # What the worker and its queue were started with, and a secret that was read at the start.
 FIXED = ("model.device", "model.threads", "model.max_batch", "model.adapters_mb", "pool.", "hub.", "discord.")
@@ -98,6 +101,7 @@ class App:
             Ahead(config.ahead.texts, config.ahead.personas),
         )
         self.speaker = Speaker(self.imitator, Freshness(self.database), lambda: self.sampling)
+        self.listener = Listener(self.database, lambda: self.config.replies, clock.now_ms)
         # So many that their texts find room in the pool's queue, though one person asked for all of them.
         room = min(config.pool.max_waiting, config.pool.max_waiting_per_person)
         imitations = max(1, min(config.model.max_batch, room // at_once))
@@ -107,6 +111,7 @@ class App:
         try:
             for place, banned in (await self.database.run(phrases.every)).items():
                 self.moderators.ban(place, banned)
+            await self.listener.begin()
         except BaseException:
             self.database.close()
             raise
@@ -285,6 +290,7 @@ class App:
         work = (
             self._keep_speaking(due, speaking, self.queued.set),
             keep_delivering(self.database, posters, clock.now_ms, lambda: self.limits, self.forbids, self.queued),
+            self._keep_replying(),
             self.desk.run(),
             self.imitator.ahead.keep_ready(self.imitator.make_ahead, self.lease),
             *beside(),
@@ -302,6 +308,18 @@ class App:
             await alarm.stop()
         for task in died:  # a bot that lacks one of its parts would keep people waiting and say nothing of it
             task.result()
+
+    async def _keep_replying(self) -> None:
+        """Answers what people say to us."""
+        await keep_replying(
+            self.database,
+            self.speaker.speak,
+            self.speaker.freshness.of,
+            clock.now_ms,
+            lambda: self.config.replies,
+            self.listener.mentioned,
+            self.queued.set,
+        )
 
     async def _keep_speaking(self, due: asyncio.Event, speaking: set[int], on_queued: Callable[[], None]) -> None:
         """Speaks what is recorded as due, whenever `due` is set; never returns."""
@@ -345,6 +363,7 @@ def prune(db: Db, now: int) -> None:
     """Forgets what nobody can need any more."""
     ledger.prune(db, now)
     occurrences.prune(db, now - REMEMBERED_MS)
+    mentions.prune(db, now - MENTIONS_MS)
 
 
 def nothing() -> None:

@@ -101,6 +101,15 @@ class ScheduleSettings(_Frozen):
     approval_hours: int = Field(default=24, ge=1, le=8_784, description="a whole number from 1 to 8784 (a year)")
 
 
+class ReplySettings(_Frozen):
+    """How often what people say to a persona is answered."""
+
+    per_person: int = Field(default=10, ge=0, le=1_000_000, description=f"{_LIMIT} 1000000")
+    minutes: int = Field(default=10, ge=1, le=1_440, description="a whole number from 1 to 1440")
+    per_person_per_day: int = Field(default=100, ge=0, le=1_000_000, description=f"{_LIMIT} 1000000")
+    max_late_minutes: int = Field(default=10, ge=1, le=1_440, description="a whole number from 1 to 1440")
+
+
 class LimitSettings(_Frozen):
     """What no account may exceed in any hour, 24 hours or 31 days, whatever is tried again; 0 = no limit."""
 
@@ -152,6 +161,7 @@ class Config(_Frozen):
     quota: QuotaSettings = QuotaSettings()
     ahead: AheadSettings = AheadSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    replies: ReplySettings = ReplySettings()
     limits: LimitSettings = LimitSettings()
     hub: HubSettings = HubSettings()
     discord: DiscordSettings = DiscordSettings()

@@ -193,7 +193,7 @@ class Post:
     remote_id: str | None
     error: str | None
     cause: Mapping[str, Any] = field(default_factory=dict)  # persona, checkpoint, prompt, seed, sampling, ...
-    kind: str = "post"  # "post", "reply" or "notice" (to the owner)
+    kind: str = "post"  # "post", "reply" or "notice" (of ours, which no persona says)
     parent_id: str | None = None  # what it follows in a thread, which must be posted first
     persona_id: int | None = None
     alternatives: tuple[Mapping[str, Any], ...] = ()  # further candidates of a draft: text, seed, rank
@@ -201,6 +201,31 @@ class Post:
     approved_at: int | None = None
     reply_to: str | None = None  # the remote id of what it follows, once that is posted
     place: str = SHELL  # whose it is
+
+
+class MentionState(StrEnum):
+    OPEN = "open"
+    ANSWERED = "answered"  # its answer stands in the outbox
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True)
+class Mention:
+    """What somebody said to us; or, `unasked`, a message after which we speak by ourselves, of which nothing but its id
+    is kept."""
+
+    platform: str
+    remote_id: str
+    place: str
+    account: str
+    person: str  # who said it, "discord:ID"; nobody if unasked
+    at: int
+    text: str = ""  # without our name; empty if nothing else was said
+    reply_to: str | None = None  # the remote id of what of ours it answers
+    by_name: bool = True  # it names us, or is said to us alone; False: it only answers something of ours
+    within: str | None = None  # the account, a channel, of which this one is a thread
+    unasked: bool = False
+    persona_id: int | None = None  # who answers, once that is decided
 
 
 @dataclass(frozen=True)

@@ -373,24 +373,30 @@ CREATE TABLE listening (
 ) STRICT, WITHOUT ROWID;
 
 -- what was said to us and is answered at most once; text is forgotten once that is settled; kind: somebody spoke to us,
--- or a message after which we speak unasked; reply_to: the remote id of what of ours it answers
+-- or a message after which we speak unasked, which is nobody's; within: the channel of which the account is a thread;
+-- reply_to: the remote id of what of ours it answers; taken: whether it was to be answered when it was heard
 CREATE TABLE mentions (
     platform TEXT NOT NULL,
     remote_id TEXT NOT NULL,
     place TEXT NOT NULL,
     account TEXT NOT NULL,
+    within TEXT,
     person TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('mention', 'unasked')),
     reply_to TEXT,
     persona_id INTEGER REFERENCES personas ON DELETE SET NULL,
     text TEXT,
     state TEXT NOT NULL CHECK (state IN ('open', 'answered', 'ignored')),
+    taken INTEGER NOT NULL CHECK (taken IN (0, 1)),
     reason TEXT,
     at INTEGER NOT NULL,
+    settled_at INTEGER,
     PRIMARY KEY (platform, remote_id)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX mentions_open ON mentions (at) WHERE state = 'open';
-CREATE INDEX mentions_answered ON mentions (platform, account, person, at) WHERE state = 'answered';
+CREATE INDEX mentions_open ON mentions (at, remote_id) WHERE state = 'open';
+CREATE INDEX mentions_settled ON mentions (settled_at) WHERE settled_at IS NOT NULL;
+CREATE INDEX mentions_answered ON mentions (platform, account, settled_at) WHERE state = 'answered';
+CREATE INDEX mentions_of ON mentions (platform, person, at) WHERE taken;
 
 -- what people asked on Discord and wait for, and what they were shown, so that its buttons go on working; id: that of
 -- Discord, so that an event that comes twice is one; token: a credential, encrypted, forgotten once it has expired or
@@ -414,6 +420,7 @@ CREATE TABLE interactions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX interactions_open ON interactions (created_at) WHERE state = 'open';
 CREATE INDEX interactions_of ON interactions (request_id) WHERE request_id IS NOT NULL;
+CREATE INDEX interactions_shown ON interactions (message_id) WHERE message_id IS NOT NULL;
 
 -- what people think of a text that they were shown: 1 up, -1 down
 CREATE TABLE votes (

@@ -312,7 +312,8 @@ def logged(db: sqlite_utils.Database, row: dict[str, Any], now: int, detail: str
         followers = "SELECT id FROM outbox WHERE parent_id = ? AND state IN ('draft', 'queued')"
         for (follower,) in db.execute(followers, [row["id"]]).fetchall():
             cancel(db, follower, f"what it follows is not said but {state}", now)
-    if state in TOLD and row["kind"] != "notice":
+    too_late = row["kind"] == "reply" and state is PostState.MISSED  # as a reply soon is: nobody wants to hear of that
+    if state in TOLD and row["kind"] != "notice" and not too_late:
         place = f"{row['platform']}/{row['account']}"
         who = json.loads(row["cause"]).get("persona", "a persona")
         text = f"The post {row['id']} of {who} for {place} {TOLD[state]}: {row['error']}. It was: {row['text']}"
