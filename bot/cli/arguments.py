@@ -78,6 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_outbox(part("outbox", "Look at what is to be said and what was said, and decide about it."))
     add_queue(part("queue", "What people wait for: imitations and trainings."))
     add_quiet(part("ban-phrase", "Phrases that nobody is to say."), part("mute", "Let nothing be said for a while."))
+    add_reply(part("reply", "Who answers what people say on an account, and how often."))
     add_accounts(part("account", "Who speaks where, and what they have used up."))
     part("config", "The configuration of the running bot.")("reload", "Let the running bot read it again.")
     verb("run", "Run the bot: speak on schedule and do queued trainings, until Ctrl-C.")
@@ -177,6 +178,19 @@ def add_quiet(
     mutes("remove", "End a mute before its time.").add_argument("scope", type=text, help=scope)
 
 
+def add_reply(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:
+    parts("list", "List what is settled.")
+    settled = parts("set", "Let a persona answer there.")
+    settled.add_argument("persona", type=text)
+    settled.add_argument("--chance", type=number_above_zero(1.0), help="of answering at all (default: 1)")
+    settled.add_argument("--cooldown", type=number_from(0, 86_400), metavar="SECONDS", help="between answers there")
+    settled.add_argument("--unasked-chance", type=chance, help="of speaking after any message (default: 0)")
+    settled.add_argument("--unasked-every", type=number_from(0, 1_000_000), metavar="N", help="messages; 0 = never")
+    for verb in (settled, parts("off", "Let nobody answer there.")):
+        verb.add_argument("--platform", type=message, default="discord")
+        verb.add_argument("--account", type=message, required=True, help="of Discord, the id of a channel")
+
+
 def add_accounts(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:
     parts("list", "List the accounts with what they have used up of the limits.")
     for name, sentence in (("pause", "Let an account say nothing until it is resumed."), ("resume", "Let it go on.")):
@@ -252,6 +266,12 @@ def number_from(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def chance(argument: str) -> float:
+    if not 0.0 <= float(argument) <= 1.0:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
+    return float(argument)
 
 
 def number_above_zero(most: float) -> Callable[[str], float]:

@@ -245,6 +245,23 @@ def unmuted(answer: Answer) -> Iterable[str]:
     yield f"{answer['scope']} is muted no more."
 
 
+def listenings(answer: Answer) -> Iterable[str]:
+    if not answer["listening"]:
+        show.note("Nothing is settled: mentions are answered by the only persona of their place.")
+    for found in answer["listening"]:
+        yield from listening(found)
+
+
+def listening(answer: Answer) -> Iterable[str]:
+    chance = "" if answer["chance"] == 1 else f" with a chance of {answer['chance']:g}"
+    cooldown = f", once in {duration(answer['cooldown'])}" if answer["cooldown"] else ""
+    answers = f"{answer['persona']} answers{chance}{cooldown}" if answer["chance"] else "nobody answers"
+    unasked = [f"with a chance of {answer['unasked_chance']:g} after a message"] if answer["unasked_chance"] else []
+    unasked += [f"after every {answer['unasked_every']} messages"] if answer["unasked_every"] else []
+    more = f"; {answer['persona']} speaks unasked {' and '.join(unasked)}" if unasked else ""
+    yield f"{answer['platform']}/{answer['account']}  {answers}{more}"
+
+
 def accounts(answer: Answer) -> Iterable[str]:
     limits = answer["limits"]
     for found in answer["accounts"]:

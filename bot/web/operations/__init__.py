@@ -7,6 +7,7 @@ from bot.web.operations import (
     accounts,
     feed,
     imitations,
+    listening,
     outbox,
     personas,
     posts,
@@ -18,7 +19,21 @@ from bot.web.operations import (
     trainings,
 )
 
-NOUNS = (accounts, feed, imitations, outbox, personas, posts, queue, quiet, schedules, settings, timelines, trainings)
+NOUNS = (
+    accounts,
+    feed,
+    imitations,
+    listening,
+    outbox,
+    personas,
+    posts,
+    queue,
+    quiet,
+    schedules,
+    settings,
+    timelines,
+    trainings,
+)
 EVERY: tuple[Operation[Any], ...] = tuple(
     found for noun in NOUNS for found in vars(noun).values() if isinstance(found, Operation)
 )

@@ -23,6 +23,10 @@ class One(Asked):
     account: str
 
 
+class Show(One):
+    within: str | None = None  # the account of which this one is a thread
+
+
 class Settle(One):
     """What is not given stays as it was, or as it is by default."""
 
@@ -41,9 +45,9 @@ async def every(app: App, asked: Asked, by: Asker, tell: Tell) -> Answer:
     return {"listening": await app.database.run(transaction)}
 
 
-@operation("GET", "/v1/listening/{platform}/{account}", One)
-async def show(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
-    return await app.database.run(lambda db: facts(db, standing(db, asked, by)))
+@operation("GET", "/v1/listening/{platform}/{account}", Show)
+async def show(app: App, asked: Show, by: Asker, tell: Tell) -> Answer:
+    return await app.database.run(lambda db: facts(db, standing(db, asked, by, asked.within)))
 
 
 @operation("PUT", "/v1/listening/{platform}/{account}", Settle)
@@ -82,9 +86,9 @@ async def _settle(app: App, settled: Listening) -> Answer:
     return await app.database.run(lambda db: facts(db, settled))
 
 
-def standing(db: Db, asked: One, by: Asker) -> Listening:
-    """What is settled for an account now, or else by default; it is for those who may speak of it."""
-    found = listening.of(db, asked.platform, asked.account)
+def standing(db: Db, asked: One, by: Asker, within: str | None = None) -> Listening:
+    """What is settled for an account now, or else by default; BadRequest for who has no say in it."""
+    found = listening.of(db, asked.platform, asked.account, within)
     if found is not None and not by.is_operator and found.place not in (SHELL, by.place):
         raise BadRequest(reason=f"{asked.platform}/{asked.account} belongs to others")
     return found or Listening(asked.platform, asked.account, by.place)

@@ -7,6 +7,7 @@ from typing import Any
 
 from discord import app_commands
 
+from bot.platforms.discord.commands.reply import reply
 from bot.platforms.discord.front import Front, Interaction
 
 Command = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
@@ -15,5 +16,5 @@ Make = Callable[[Front], Command]
 Press = Callable[[Front, Interaction, str, int], Awaitable[None]]
 """(front, interaction, id, index): what a button of the custom id `mb:<verb>:<id>:<index>` does."""
 
-COMMANDS: Sequence[Make] = ()
+COMMANDS: Sequence[Make] = (reply,)
 BUTTONS: Mapping[str, Press] = {}  # by verb

@@ -1,0 +1,126 @@
+"""/reply: who answers in a channel, how often, and whether they speak there without being spoken to."""
+
+from __future__ import annotations
+
+import discord
+from discord import app_commands
+from discord.app_commands import AppCommandChannel, AppCommandThread, Choice, Range
+
+from bot.errors import BadRequest
+from bot.platforms.discord.front import PLATFORM, Front, Interaction
+from bot.web.operation import Answer, Asked
+from bot.web.operations import listening, personas
+
+MOST_CHOICES = 25
+LONGEST_CHOICE = 100
+
+
+def reply(front: Front) -> app_commands.Group:
+    """For members with Manage Server, unless a server says otherwise."""
+    group = app_commands.Group(
+        name="reply",
+        description="Who answers when people speak to me",
+        default_permissions=discord.Permissions(manage_guild=True),
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+        allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
+    )
+
+    @group.command(name="set", description="Choose who answers in a channel")
+    @app_commands.describe(
+        persona="Who answers",
+        chance="How likely an answer is, from 0 to 1 (always, unless you say otherwise)",
+        cooldown="Seconds between two answers (10, unless you say otherwise)",
+        unasked_chance="How likely they speak by themselves after a message, from 0 to 1 (never)",
+        unasked_every="After how many messages they speak by themselves, 0 for never",
+        channel="Where, if not here",
+    )
+    async def set_(
+        interaction: Interaction,
+        persona: str,
+        chance: Range[float, 0, 1] | None = None,
+        cooldown: Range[int, 0, listening.LONGEST_COOLDOWN_S] | None = None,
+        unasked_chance: Range[float, 0, 1] | None = None,
+        unasked_every: Range[int, 0, 1_000_000] | None = None,
+        channel: AppCommandChannel | AppCommandThread | None = None,
+    ) -> None:
+        account = account_of(interaction, channel)
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        asked = listening.Settle(
+            platform=PLATFORM,
+            account=account,
+            persona=persona,
+            chance=chance,
+            cooldown=cooldown,
+            unasked_chance=unasked_chance,
+            unasked_every=unasked_every,
+        )
+        await tell(interaction, await front.ask(interaction, listening.settle, asked))
+
+    @set_.autocomplete("persona")
+    async def complete(interaction: Interaction, typed: str) -> list[Choice[str]]:
+        seen = (await front.ask(interaction, personas.every, Asked()))["personas"]
+        slugs = [one["slug"] for one in seen if one["run_id"] is not None and typed.lower().strip("@ ") in one["slug"]]
+        return [Choice(name=slug, value=slug) for slug in slugs if len(slug) <= LONGEST_CHOICE][:MOST_CHOICES]
+
+    @group.command(name="off", description="Nobody answers in a channel any more")
+    @app_commands.describe(channel="Where, if not here")
+    async def off(interaction: Interaction, channel: AppCommandChannel | AppCommandThread | None = None) -> None:
+        account = account_of(interaction, channel)
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        asked = listening.One(platform=PLATFORM, account=account)
+        await tell(interaction, await front.ask(interaction, listening.off, asked))
+
+    @group.command(name="show", description="Who answers in a channel, and how often")
+    @app_commands.describe(channel="Where, if not here")
+    async def show(interaction: Interaction, channel: AppCommandChannel | AppCommandThread | None = None) -> None:
+        account = account_of(interaction, channel)
+        parent = getattr(channel or interaction.channel, "parent_id", None)
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        asked = listening.Show(platform=PLATFORM, account=account, within=None if parent is None else str(parent))
+        await tell(interaction, await front.ask(interaction, listening.show, asked))
+
+    return group
+
+
+def account_of(interaction: Interaction, channel: AppCommandChannel | AppCommandThread | None) -> str:
+    """Where it is settled; BadRequest for where nobody writes."""
+    if channel is None and interaction.channel_id is not None:
+        return str(interaction.channel_id)
+    if channel is None or channel.type is discord.ChannelType.category:
+        raise BadRequest(reason="Choose a channel in which people write")
+    if channel.guild_id != interaction.guild_id:
+        raise BadRequest(reason="Choose a channel of this server")
+    return str(channel.id)
+
+
+async def tell(interaction: Interaction, settled: Answer) -> None:
+    await interaction.edit_original_response(content=in_words(settled))
+
+
+def in_words(settled: Answer) -> str:
+    """What happens from now on."""
+    where = f"<#{settled['account']}>"
+    who = "Nobody" if settled["slug"] is None else f"**{discord.utils.escape_markdown(settled['slug'])}**"
+    if settled["chance"] == 0:
+        said = [f"In {where} nobody answers when people speak to me."]
+    else:
+        chance = "" if settled["chance"] == 1 else f" {settled['chance'] * 100:g} times out of 100"
+        pace = f", at most once in {seconds(settled['cooldown'])}" if settled["cooldown"] else ""
+        whoever = who if settled["slug"] is not None else "the only persona that there is here"
+        said = [f"When somebody mentions me in {where} or replies to me, {whoever} answers{chance}{pace}."]
+        said.append("What another persona said is answered by that one.")
+    unasked = [f"after every {settled['unasked_every']:,} messages of people"] if settled["unasked_every"] else []
+    if settled["unasked_chance"]:
+        unasked.append(f"after any message with a chance of {settled['unasked_chance'] * 100:g} %")
+    said.append(f"{who} speaks unasked {' and '.join(unasked)}." if unasked else "Nobody speaks unasked.")
+    if settled["muted_until"] is not None:
+        said.append("Now it is muted, so nothing is said until that ends.")
+    return " ".join(said)
+
+
+def seconds(count: int) -> str:
+    """As people say it."""
+    for size, unit in ((3600, "hour"), (60, "minute"), (1, "second")):
+        if count % size == 0:
+            return f"{count // size} {unit}{'' if count == size else 's'}"
+    raise AssertionError("every number is one of seconds")
