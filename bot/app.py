@@ -101,7 +101,7 @@ class App:
             Ahead(config.ahead.texts, config.ahead.personas),
         )
         self.speaker = Speaker(self.imitator, Freshness(self.database), lambda: self.sampling)
-        self.listener = Listener(self.database, lambda: self.config.replies, clock.now_ms)
+        self.listener = Listener(self.database, lambda: self.config.replies, clock.now_ms, self.queued.set)
         # So many that their texts find room in the pool's queue, though one person asked for all of them.
         room = min(config.pool.max_waiting, config.pool.max_waiting_per_person)
         imitations = max(1, min(config.model.max_batch, room // at_once))

@@ -45,18 +45,19 @@ class Silence:
     hint: Hint | None = None
 
 
-def heard(db: Db, mention: Mention, settings: ReplySettings, now: int, draw: Draw) -> bool:
-    """Whether it is to be answered, which is kept then. What was heard before is not heard again; of who wants to have
-    nothing to do with us, nothing is kept."""
+def heard(db: Db, mention: Mention, settings: ReplySettings, now: int, draw: Draw) -> Persona | Silence | None:
+    """Keeps what is to be answered, and who answers; or why it is not answered. None for what was heard before; and of
+    who wants to have nothing to do with us, nothing is kept."""
     if mentions.is_opted_out(db, mention.person) or mentions.is_known(db, mention.platform, mention.remote_id):
-        return False
+        return None
     found = who_answers(db, mention, settings, now, draw)
     if isinstance(found, Persona):
-        return mentions.add(db, replace(mention, text=storable(mention.text)), found.id)
+        mentions.add(db, replace(mention, text=storable(mention.text)), found.id)
+        return found
     mentions.add(db, mention, None, found.reason, now)
     if found.hint is not None:
         give(db, mention, found.hint, now, latest_ms(settings))
-    return False
+    return found
 
 
 def give(db: Db, mention: Mention, hint: Hint, now: int, latest: int) -> None:
@@ -170,9 +171,15 @@ class Listener:
     """Keeps at hand where somebody may speak unasked, and counts messages there, so that all others cost nothing."""
 
     def __init__(
-        self, database: Database, settings: Callable[[], ReplySettings], now: Now, draw: Draw = random.random
+        self,
+        database: Database,
+        settings: Callable[[], ReplySettings],
+        now: Now,
+        on_queued: Callable[[], None],
+        draw: Draw = random.random,
     ) -> None:
         self.mentioned = asyncio.Event()  # something is to be answered
+        self._on_queued = on_queued
         self._database, self._settings, self._now, self._draw = database, settings, now, draw
         self._unasked: dict[tuple[str, str], Listening] = {}
         self._passed: Counter[tuple[str, str]] = Counter()
@@ -190,10 +197,12 @@ class Listener:
     async def heard(self, mention: Mention) -> bool:
         """Somebody spoke to us; whether that is to be answered."""
         now, settings, draw = self._now(), self._settings(), self._draw
-        taken = await self._database.run(lambda db: heard(db, mention, settings, now, draw))
-        if taken:
+        found = await self._database.run(lambda db: heard(db, mention, settings, now, draw))
+        if isinstance(found, Persona):
             self.mentioned.set()
-        return taken
+        elif found is not None and found.hint is not None:
+            self._on_queued()
+        return isinstance(found, Persona)
 
     async def passed(self, mention: Mention) -> bool:
         """Somebody spoke, not to us; whether we speak after it. What was said is not looked at."""

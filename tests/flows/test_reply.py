@@ -79,9 +79,11 @@ class Bot:
     numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
+        self.queued = asyncio.Event()
         self.listener = Listener(
-            self.database, lambda: self.settings, lambda: self.at, lambda: self.draws.pop(0) if self.draws else 0.5
-        )
+            self.database, lambda: self.settings, lambda: self.at, self.queued.set,
+            lambda: self.draws.pop(0) if self.draws else 0.5,
+        )  # fmt: skip
 
     def mention(self, text: str = "what is for tea?", **more: Any) -> Mention:
         said = Mention("discord", str(next(self.numbers)), PLACE, CHANNEL, ANN, self.at, text)
@@ -354,6 +356,7 @@ async def test_where_several_could_answer_or_nobody_can_people_are_told_how_to_c
     for minutes in (0, 5, 70):
         bot.at = NOW + minutes * MINUTE
         assert not await bot.hears(person=f"discord:{minutes}")
+        assert bot.queued.is_set()  # or it would be said half a minute later
     hints = await bot.answers()
     assert [post.kind for post in hints] == ["notice", "notice"]
     assert all("/reply set" in post.text and "jo, kim" in post.text for post in hints)

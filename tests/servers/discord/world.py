@@ -84,7 +84,7 @@ class World(Record):
     def remove(self, message: Message) -> None:
         messages.delete(self, message)
 
-    def slash(self, channel: Channel, user: User, command: str, **given: Any) -> Interaction:
+    def slash(self, channel: Channel, user: User, command: str, /, **given: Any) -> Interaction:
         """Uses a command; `command` may go on with a subcommand: "schedule add". People, channels and attachments
         (made by `upload`) are given as they are."""
         data, options, missing = self._command(channel, user, command, given)
@@ -94,7 +94,7 @@ class World(Record):
             _check_value(option, given[option["name"]])
         return self._interact(2, data, channel, user)
 
-    def autocomplete(self, channel: Channel, user: User, command: str, focus: str, **given: Any) -> Interaction:
+    def autocomplete(self, channel: Channel, user: User, command: str, focus: str, /, **given: Any) -> Interaction:
         """Types `given[focus]` into an option that is completed; then see `Interaction.choices`."""
         data, options, _ = self._command(channel, user, command, given, focus)
         if not any(option["name"] == focus and option.get("autocomplete") for option in options):
@@ -181,7 +181,9 @@ class World(Record):
         for option_name, value in given.items():
             kind = options[option_name]["type"]
             if kind in RESOLVED:
-                resolved.setdefault(RESOLVED[kind], {})[value.id] = value.payload()
+                payload = resolved.setdefault(RESOLVED[kind], {})[value.id] = value.payload()
+                if kind == CHANNEL:
+                    payload["permissions"] = str(self.permissions(user, value))
                 if kind == USER and channel.guild and value.id in channel.guild.members:
                     member = channel.guild.members[value.id].payload(user=False) | {"permissions": "0"}
                     resolved.setdefault("members", {})[value.id] = member

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import discord
-from discord import app_commands
+from discord import AppCommandOptionType, ChannelType, app_commands
 from discord.app_commands import AppCommandChannel, AppCommandThread, Choice, Range
 
 from bot.errors import BadRequest
@@ -11,8 +13,27 @@ from bot.platforms.discord.front import PLATFORM, Front, Interaction
 from bot.web.operation import Answer, Asked
 from bot.web.operations import listening, personas
 
+Channel = AppCommandChannel | AppCommandThread
+
 MOST_CHOICES = 25
 LONGEST_CHOICE = 100
+
+
+class Where(app_commands.Transformer):
+    """A channel in which people write, which need not be one that the client knows of."""
+
+    @property
+    def type(self) -> AppCommandOptionType:
+        return AppCommandOptionType.channel
+
+    @property
+    def channel_types(self) -> list[ChannelType]:
+        threads = [ChannelType.news_thread, ChannelType.public_thread, ChannelType.private_thread]
+        return [ChannelType.text, ChannelType.news, ChannelType.voice, ChannelType.stage_voice, *threads]
+
+    async def transform(self, interaction: Interaction, value: Any, /) -> Channel:
+        chosen: Channel = value
+        return chosen
 
 
 def reply(front: Front) -> app_commands.Group:
@@ -41,7 +62,7 @@ def reply(front: Front) -> app_commands.Group:
         cooldown: Range[int, 0, listening.LONGEST_COOLDOWN_S] | None = None,
         unasked_chance: Range[float, 0, 1] | None = None,
         unasked_every: Range[int, 0, 1_000_000] | None = None,
-        channel: AppCommandChannel | AppCommandThread | None = None,
+        channel: app_commands.Transform[Channel, Where] | None = None,
     ) -> None:
         account = account_of(interaction, channel)
         await interaction.response.defer(ephemeral=True, thinking=True)
@@ -64,7 +85,7 @@ def reply(front: Front) -> app_commands.Group:
 
     @group.command(name="off", description="Nobody answers in a channel any more")
     @app_commands.describe(channel="Where, if not here")
-    async def off(interaction: Interaction, channel: AppCommandChannel | AppCommandThread | None = None) -> None:
+    async def off(interaction: Interaction, channel: app_commands.Transform[Channel, Where] | None = None) -> None:
         account = account_of(interaction, channel)
         await interaction.response.defer(ephemeral=True, thinking=True)
         asked = listening.One(platform=PLATFORM, account=account)
@@ -72,7 +93,7 @@ def reply(front: Front) -> app_commands.Group:
 
     @group.command(name="show", description="Who answers in a channel, and how often")
     @app_commands.describe(channel="Where, if not here")
-    async def show(interaction: Interaction, channel: AppCommandChannel | AppCommandThread | None = None) -> None:
+    async def show(interaction: Interaction, channel: app_commands.Transform[Channel, Where] | None = None) -> None:
         account = account_of(interaction, channel)
         parent = getattr(channel or interaction.channel, "parent_id", None)
         await interaction.response.defer(ephemeral=True, thinking=True)
@@ -82,15 +103,11 @@ def reply(front: Front) -> app_commands.Group:
     return group
 
 
-def account_of(interaction: Interaction, channel: AppCommandChannel | AppCommandThread | None) -> str:
-    """Where it is settled; BadRequest for where nobody writes."""
-    if channel is None and interaction.channel_id is not None:
-        return str(interaction.channel_id)
-    if channel is None or channel.type is discord.ChannelType.category:
-        raise BadRequest(reason="Choose a channel in which people write")
-    if channel.guild_id != interaction.guild_id:
+def account_of(interaction: Interaction, channel: Channel | None) -> str:
+    """Where it is settled; BadRequest for others' channels."""
+    if channel is not None and channel.guild_id != interaction.guild_id:
         raise BadRequest(reason="Choose a channel of this server")
-    return str(channel.id)
+    return str(interaction.channel_id if channel is None else channel.id)
 
 
 async def tell(interaction: Interaction, settled: Answer) -> None:
