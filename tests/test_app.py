@@ -1,6 +1,7 @@
 """The parts fit together: what one lets in finds room in the next, and what people choose is judged as what is made."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,9 @@ import pytest
 from bot import clock
 from bot.app import App
 from bot.config import Config
-from bot.domain import Post
+from bot.domain import FeedEntry, Mention, Post
 from bot.errors import TextRefused
-from bot.store import decisions, outbox
+from bot.store import decisions, outbox, personas, runs, timelines
 from bot.store.database import Db
 
 HOUR = 3_600_000
@@ -50,6 +51,36 @@ async def test_nobody_puts_what_the_account_has_nearly_said_in_place_of_a_draft(
         replaced = await app.database.run(lambda db: decisions.replace(db, draft.id, judge, now))
         assert replaced is not None
         assert replaced.text == "soup it is"
+
+
+async def test_what_people_say_is_answered_and_hints_are_said_at_once(tmp_path: Path) -> None:
+    said: list[FeedEntry] = []
+    async with App(Config(), tmp_path / "data", {}) as app:
+        stop, heard = asyncio.Event(), asyncio.Event()
+
+        def on_post(entry: FeedEntry) -> None:
+            said.append(entry)
+            heard.set()
+
+        running = asyncio.create_task(app.run(on_post, stop))
+        mention = Mention("local", "1", "local:feed", "feed", "local:7", clock.now_ms(), "hello?")
+        async with asyncio.timeout(20):
+            assert not await app.listener.heard(mention)
+            await heard.wait()
+            heard.clear()
+
+            def add(db: Db) -> None:
+                timelines.hold(db, "jo", None, [], 1, "local:feed")
+                persona = personas.create(db, ["jo"], 1, "local:feed")
+                personas.promote(db, persona.id, runs.begin(db, persona.id, "quick", 1, "abc", 1))
+
+            await app.database.run(add)  # but of its run no file is there
+            assert await app.listener.heard(replace(mention, remote_id="2"))
+            await heard.wait()
+        stop.set()
+        await running
+    assert "/train" in said[0].text
+    assert said[1].text.startswith("jo cannot answer at the moment")
 
 
 async def test_a_bot_of_which_a_part_has_died_ends_with_its_error(

@@ -45,18 +45,20 @@ def take(
     mentions.expire(db, now - latest, now)
     busy = {account_of(mention) for mention in answering}
     mine = {key_of(mention) for mention in answering}
-    cooling: dict[tuple[str, str], int] = {}
+    cooling: dict[tuple[str, str], tuple[int, int]] = {}  # how long an account's cooldown is, and when it ends
     taken: list[tuple[Mention, Persona]] = []
     next_at: list[int] = []
     for mention in mentions.waiting(db, MOST_LOOKED_AT):
+        if len(mine) >= AT_ONCE:
+            break
         account = account_of(mention)
-        if key_of(mention) in mine or len(mine) >= AT_ONCE:
-            continue
-        cooldown = settled_for(db, mention).cooldown_s * 1000
         if account not in cooling:
-            last = mentions.last_answered(db, *account)
-            cooling[account] = 0 if last is None else last + cooldown
-        ready = max(cooling[account], not_before.get(key_of(mention), 0))
+            cooldown = settled_for(db, mention).cooldown_s * 1000
+            cooling[account] = cooldown, (mentions.last_answered(db, *account) or 0) + cooldown
+        cooldown, cool_at = cooling[account]
+        ready = max(cool_at, not_before.get(key_of(mention), 0))
+        if key_of(mention) in mine:
+            continue
         if ready > now:
             next_at.append(ready)
         elif cooldown == 0 or account not in busy:

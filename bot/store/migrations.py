@@ -328,6 +328,7 @@ ALTER TABLE banned_phrases_now RENAME TO banned_phrases;
 ALTER TABLE schedules ADD COLUMN place TEXT NOT NULL DEFAULT 'shell';
 ALTER TABLE outbox ADD COLUMN place TEXT NOT NULL DEFAULT 'shell';
 CREATE INDEX outbox_of_place ON outbox (place, id);
+CREATE INDEX outbox_of_account ON outbox (platform, account, id);
 
 -- who gave a handle's tweets, and on what grounds: the person's own archive, a permission that the giver declares to
 -- have, or whoever runs the bot; append-only

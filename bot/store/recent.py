@@ -11,10 +11,9 @@ MOST = 1_000
 
 def texts(db: sqlite_utils.Database, platform: str, account: str, now: int) -> dict[str, str]:
     """The newest 1,000 texts, by the ids of their posts, that an account has said within 30 days or may yet say."""
-    # An id begins with its time, so the plus signs make SQLite walk back from the newest one, and no further.
     rows = db.query(
-        """SELECT id, text FROM outbox WHERE id > ? AND +platform = ? AND +account = ? AND kind <> 'notice'
+        """SELECT id, text FROM outbox WHERE platform = ? AND account = ? AND id > ? AND kind <> 'notice'
            AND state NOT IN ('rejected', 'missed', 'cancelled') ORDER BY id DESC LIMIT ?""",
-        [beginning_at(now - FRESH_MS), platform, account, MOST],
+        [platform, account, beginning_at(now - FRESH_MS), MOST],  # an id begins with its time
     )
     return {str(row["id"]): str(row["text"]) for row in rows}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
+import aiohttp
 import discord
 
 from bot import clock
 from bot.domain import Mention
 from bot.platforms.discord.front import PLATFORM, Front, person_of, place_of
+
+log = logging.getLogger(__name__)
 
 SAID = frozenset({discord.MessageType.default, discord.MessageType.reply})  # by people; the others tell of events
 _NAMED = re.compile(r"<(?:(?P<kind>@!?|@&|#|a?:(?P<emoji>\w+):)(?P<id>\d+)|t:-?\d+(?::\w)?)>")
@@ -22,8 +26,11 @@ async def on_message(front: Front, message: discord.Message) -> None:
     mention = read(message)
     if mention is None:
         await front.app.listener.passed(_mention(message, "", None, by_name=False))
-    else:
-        await front.app.listener.heard(mention)
+    elif await front.app.listener.heard(mention):
+        try:
+            await message.channel.typing()  # shown until the answer is there, or for ten seconds
+        except (discord.DiscordException, aiohttp.ClientError, OSError) as error:
+            log.info("nobody sees that an answer is being written: %s", error)
 
 
 def read(message: discord.Message) -> Mention | None:
@@ -33,14 +40,24 @@ def read(message: discord.Message) -> Mention | None:
     if me is None:
         return None
     by_name = re.search(rf"<@!?{me.id}>", message.content) is not None
-    answered = message.reference.resolved if message.reference is not None else None
-    is_reply = message.type is discord.MessageType.reply and isinstance(answered, discord.Message)
-    ours = isinstance(answered, discord.Message) and me.id in (answered.author.id, answered.application_id)
     alone = message.guild is None
-    if not by_name and not (message.content and (alone or (is_reply and ours))):
+    reply_to = _of_ours(message, me.id)
+    if not by_name and not (message.content and (alone or reply_to is not None)):
         return None
-    reply_to = str(answered.id) if is_reply and ours and isinstance(answered, discord.Message) else None
-    return _mention(message, without_names(message, me.id), reply_to, by_name=by_name or alone)
+    text = without_names(message, me.id)
+    return _mention(message, text, None if reply_to is None else str(reply_to), by_name=by_name or alone)
+
+
+def _of_ours(message: discord.Message, our_id: int) -> int | None:
+    """The message of ours that it answers, be it by a webhook of ours."""
+    if message.type is not discord.MessageType.reply or message.reference is None:
+        return None
+    answered = message.reference.resolved
+    if isinstance(answered, discord.Message):
+        ours = our_id in (answered.author.id, answered.application_id)
+    else:  # Discord does not always show it; whoever is answered is mentioned
+        ours = answered is None and any(user.id == our_id for user in message.mentions)
+    return message.reference.message_id if ours else None
 
 
 def _mention(message: discord.Message, text: str, reply_to: str | None, by_name: bool) -> Mention:

@@ -180,6 +180,7 @@ async def test_a_mention_is_answered_once_by_a_reply_to_it_however_often_it_is_t
         await bot.quiet()
         assert bot.shown() == ["jo says 1", "jo says 2"]
     assert answer.pings == []
+    assert len(bot.server.asked("POST /channels/{channel_id}/typing")) == 2
     assert bot.spoken[0] == ("jo", "hey , what is for tea? ann :cup:")
     first, _ = await bot.kept()
     assert (first["person"], first["place"], first["account"], first["text"]) == (
@@ -207,6 +208,19 @@ async def test_who_replies_to_what_a_persona_said_is_answered_by_that_one(bot: B
         await bot.answered(bot.world.say(bot.channel, bot.ann, "@bot and you?"))
     assert bot.spoken == [("kim", "hello"), ("kim", "why?"), ("kim", "really?"), ("jo", "and you?")]
     assert third.reply_to is not None
+
+
+async def test_a_reply_is_known_as_one_where_discord_does_not_show_what_it_answers(bot: Bot) -> None:
+    async with bot.online():
+        mine = await bot.answered(bot.world.say(bot.channel, bot.ann, "@bot hello"))
+        said = bot.world.say(bot.channel, bot.ann, "why?", reply_to=mine)
+        await bot.answered(said)
+        event = bot.world.shown(said, False) | {"id": bot.world.new_id(), "guild_id": bot.guild.id}
+        del event["referenced_message"]
+        bot.server.gateway.raw("MESSAGE_CREATE", event)
+        await bot.quiet()
+    assert bot.spoken[:3] == [("jo", "hello"), ("jo", "why?"), ("jo", "why?")]
+    assert [row["reply_to"] for row in await bot.kept()] == [None, mine.id, mine.id, None]
 
 
 async def test_what_is_not_for_the_bot_leaves_no_trace(bot: Bot) -> None:
