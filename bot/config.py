@@ -104,9 +104,9 @@ class ScheduleSettings(_Frozen):
 class ReplySettings(_Frozen):
     """How often what people say to a persona is answered."""
 
-    per_person: int = Field(default=10, ge=0, le=1_000_000, description=f"{_LIMIT} 1000000")
+    per_person: int = Field(default=20, ge=0, le=1_000_000, description=f"{_LIMIT} 1000000")
     minutes: int = Field(default=10, ge=1, le=1_440, description="a whole number from 1 to 1440")
-    per_person_per_day: int = Field(default=100, ge=0, le=1_000_000, description=f"{_LIMIT} 1000000")
+    per_person_per_day: int = Field(default=200, ge=0, le=1_000_000, description=f"{_LIMIT} 1000000")
     max_late_minutes: int = Field(default=10, ge=1, le=1_440, description="a whole number from 1 to 1440")
 
 

@@ -103,7 +103,7 @@ def who_answers(db: Db, mention: Mention, settings: ReplySettings, now: int, dra
 def settled_for(db: Db, mention: Mention) -> Listening:
     """What is settled for its account, by people or by default."""
     settled = listening.of(db, mention.platform, mention.account, mention.within)
-    return settled or Listening(mention.platform, mention.account, mention.place)
+    return settled or listening.default(mention.platform, mention.account, mention.place)
 
 
 def is_muted(db: Db, mention: Mention, persona: Persona | None, now: int) -> bool:

@@ -17,13 +17,19 @@ class Listening:
     place: str
     persona_id: int | None = None
     chance: float = 1.0
-    cooldown_s: int = 10
+    cooldown_s: int = 0
     unasked_chance: float = 0.0
     unasked_every: int = 0
 
     @property
     def unasked(self) -> bool:
         return self.unasked_chance > 0 or self.unasked_every > 0
+
+
+def default(platform: str, account: str, place: str) -> Listening:
+    """What holds where nothing is settled; who is alone with us, where the chat is the place, waits for nobody."""
+    alone = place == f"{platform}:{account}"
+    return Listening(platform, account, place, cooldown_s=0 if alone else 10)
 
 
 def of(db: sqlite_utils.Database, platform: str, account: str, within: str | None = None) -> Listening | None:

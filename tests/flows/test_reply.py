@@ -466,7 +466,7 @@ async def test_two_machines_that_answer_one_another_end_soon(bot: Bot, jo: Perso
     assert [post.kind for post in posts].count("reply") == SETTINGS.per_person
     assert len(posts) <= SETTINGS.per_person + 2
     hints = [post.text for post in posts if post.kind == "notice"]
-    assert all("at most 10 times in 10 minutes in one channel" in hint for hint in hints)
+    assert all("at most 20 times in 10 minutes in one channel" in hint for hint in hints)
     assert hints
     bot.at += SETTINGS.minutes * MINUTE
     assert await bot.hears("good morning")
@@ -496,6 +496,15 @@ async def test_in_one_channel_answers_are_a_cooldown_apart_and_nobody_waits_in_v
     assert "once in 4 minutes" in hint
     assert await bot.hears(account="11", person="discord:9")
     assert "11" in {post.account for post in await bot.answers(wait=False)}  # another channel waits for none of that
+
+
+async def test_who_is_alone_with_a_persona_waits_for_no_cooldown(bot: Bot, jo: Persona) -> None:
+    await bot.database.run(lambda db: add_persona(db, "al", "discord:30"))
+    for account, place in (("30", "discord:30"), (CHANNEL, PLACE)):
+        await bot.hears(account=account, place=place)
+        await bot.hears(account=account, place=place)
+    await bot.answers(wait=False)
+    assert [who for who, _, _ in bot.voice.asked] == ["al", "al", "jo"]
 
 
 # --- What cannot be answered ------------------------------------------------------------------------------------------
@@ -588,13 +597,14 @@ async def test_somebody_speaks_unasked_by_chance_but_not_after_who_opted_out_and
 ) -> None:
     await bot.settles(jo, unasked_chance=0.2, cooldown_s=0)
     await bot.database.run(opts_out)
-    bot.draws = [0.1, 0.2, 0.1, 0.1]
+    bot.draws = [0.1, 0.2, 0.1, 0.1, 0.1]
     assert not await bot.passes()
     assert not await bot.passes(person="discord:8")
     await bot.database.run(lambda db: mutes.set_until(db, f"account:discord/{CHANNEL}", NOW + 1, NOW))
     assert not await bot.passes(person="discord:8")
     bot.at += 1
     assert await bot.passes(person="discord:8")
+    assert not await bot.passes(person="discord:8")  # while that is still being said
     assert not await bot.passes(person="discord:8", place="discord:2", account="20")
 
 

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 SAID = frozenset({discord.MessageType.default, discord.MessageType.reply})  # by people; the others tell of events
 _NAMED = re.compile(r"<(?:(?P<kind>@!?|@&|#|a?:(?P<emoji>\w+):)(?P<id>\d+)|t:-?\d+(?::\w)?)>")
+_LOOSE = re.compile(r" (?=[,.!?])")  # a blank where our name was
 
 
 async def on_message(front: Front, message: discord.Message) -> None:
@@ -88,4 +89,5 @@ def without_names(message: discord.Message, our_id: int) -> str:
             return people.get(int(found["id"]), "")
         return ""
 
-    return " ".join(_NAMED.sub(shown, message.content).split())
+    text = " ".join(_NAMED.sub(shown, message.content).split())
+    return _LOOSE.sub("", text).lstrip(", ")

@@ -58,7 +58,7 @@ async def settle(app: App, asked: Settle, by: Asker, tell: Tell) -> Answer:
         before = standing(db, asked, by)
         persona = personas.speaking(db, asked.persona, by.sees)
         if before.persona_id is None and before.chance == 0:  # it was off
-            before = Listening(asked.platform, asked.account, by.place)
+            before = listening.default(asked.platform, asked.account, by.place)
         return Listening(
             asked.platform,
             asked.account,
@@ -91,7 +91,7 @@ def standing(db: Db, asked: One, by: Asker, within: str | None = None) -> Listen
     found = listening.of(db, asked.platform, asked.account, within)
     if found is not None and not by.is_operator and found.place not in (SHELL, by.place):
         raise BadRequest(reason=f"{asked.platform}/{asked.account} belongs to others")
-    return found or Listening(asked.platform, asked.account, by.place)
+    return found or listening.default(asked.platform, asked.account, by.place)
 
 
 def facts(db: Db, found: Listening) -> dict[str, Any]:

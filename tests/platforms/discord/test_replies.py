@@ -181,7 +181,7 @@ async def test_a_mention_is_answered_once_by_a_reply_to_it_however_often_it_is_t
         assert bot.shown() == ["jo says 1", "jo says 2"]
     assert answer.pings == []
     assert len(bot.server.asked("POST /channels/{channel_id}/typing")) == 2
-    assert bot.spoken[0] == ("jo", "hey , what is for tea? ann :cup:")
+    assert bot.spoken[0] == ("jo", "hey, what is for tea? ann :cup:")
     first, _ = await bot.kept()
     assert (first["person"], first["place"], first["account"], first["text"]) == (
         f"discord:{bot.ann.id}", f"discord:{bot.guild.id}", bot.channel.id, None
