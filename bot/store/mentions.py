@@ -112,5 +112,5 @@ def said_by(db: sqlite_utils.Database, platform: str, account: str, remote_id: s
 
 
 def prune(db: sqlite_utils.Database, before: int) -> None:
-    """Forgets what was settled before; no platform tells us of it again."""
-    db.execute("DELETE FROM mentions WHERE settled_at IS NOT NULL AND settled_at < ?", [before])
+    """Forgets what was said before and is settled; no platform tells us of it again."""
+    db.execute("DELETE FROM mentions WHERE state <> 'open' AND at < ?", [before])

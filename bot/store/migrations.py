@@ -395,7 +395,6 @@ CREATE TABLE mentions (
     PRIMARY KEY (platform, remote_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mentions_open ON mentions (at, remote_id) WHERE state = 'open';
-CREATE INDEX mentions_settled ON mentions (settled_at) WHERE settled_at IS NOT NULL;
 CREATE INDEX mentions_answered ON mentions (platform, account, settled_at) WHERE state = 'answered';
 CREATE INDEX mentions_of ON mentions (platform, person, at) WHERE taken;
 

@@ -16,7 +16,7 @@ import pytest
 from bot import clock
 from bot.app import App
 from bot.config import Config, DiscordSettings
-from bot.domain import Capability, Found, Persona, Post
+from bot.domain import Persona
 from bot.errors import MockingbirdError
 from bot.flows.deliver import keep_delivering
 from bot.flows.fire import Spoken
@@ -27,6 +27,7 @@ from bot.platforms.discord.commands.reply import reply
 from bot.platforms.discord.connection import Connection
 from bot.platforms.discord.front import Front
 from bot.platforms.discord.inbound import on_message
+from bot.platforms.discord.poster import DiscordPoster
 from bot.platforms.discord.seal import Seal
 from bot.store import personas, runs, timelines
 from bot.store.database import Db
@@ -43,25 +44,6 @@ pytestmark = pytest.mark.discord
 
 
 @dataclass
-class Sender:
-    """Says posts in their channel, in answer to what they answer."""
-
-    connection: Connection
-    platform: str = "discord"
-    capability: Capability = field(default_factory=Capability)
-
-    async def send(self, post: Post) -> str:
-        client = await self.connection.ready()
-        channel = client.get_partial_messageable(int(post.account))
-        answered = post.cause.get("in_reply_to")
-        reference = discord.MessageReference(message_id=int(answered), channel_id=channel.id) if answered else None
-        return str((await channel.send(post.text, **({"reference": reference} if reference else {}))).id)
-
-    async def find(self, post: Post) -> Found | None:
-        raise AssertionError("nothing should be unknown")
-
-
-@dataclass
 class Bot:
     server: LoopbackDiscord
     app: App
@@ -69,6 +51,7 @@ class Bot:
     guild: Guild
     channel: Channel
     ann: User
+    poster: DiscordPoster
     spoken: list[tuple[str, str | None]] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
@@ -139,7 +122,7 @@ class Bot:
                 app.listener.mentioned, app.queued.set,
             ),
             keep_delivering(
-                app.database, {"discord": Sender(self.connection)}, clock.now_ms, lambda: NO_LIMITS, app.forbids,
+                app.database, {"discord": self.poster}, clock.now_ms, lambda: NO_LIMITS, app.forbids,
                 app.queued,
             ),
         ]  # fmt: skip
@@ -157,13 +140,14 @@ class Bot:
 @pytest.fixture
 async def bot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
     connection = Connection()
-    async with LoopbackDiscord() as server, App(Config(), tmp_path, {}, posters=[Sender(connection)]) as app:
+    poster = DiscordPoster(lambda: connection.client)
+    async with LoopbackDiscord() as server, App(Config(), tmp_path, {}, posters=[poster]) as app:
         send_discord_py(monkeypatch, server)
         guild = server.world.add_guild("Meadow")
         ann = server.world.add_user("ann")
         server.world.join(guild, ann, Permission.MANAGE_GUILD)
         (channel,) = guild.channels.values()
-        made = Bot(server, app, connection, guild, channel, ann)
+        made = Bot(server, app, connection, guild, channel, ann, poster)
         at_once = Listening("discord", channel.id, f"discord:{guild.id}", cooldown_s=0)
         await app.listener.settle(at_once)
         await made.trained("jo")

@@ -10,6 +10,7 @@ from discord.app_commands import AppCommandChannel, AppCommandThread, Choice, Ra
 
 from bot.errors import BadRequest
 from bot.platforms.discord.front import PLATFORM, Front, Interaction
+from bot.platforms.discord.texts import name
 from bot.web.operation import Answer, Asked
 from bot.web.operations import listening, personas
 
@@ -117,7 +118,7 @@ async def tell(interaction: Interaction, settled: Answer) -> None:
 def in_words(settled: Answer) -> str:
     """What happens from now on."""
     where = f"<#{settled['account']}>"
-    who = "Nobody" if settled["slug"] is None else f"**{discord.utils.escape_markdown(settled['slug'])}**"
+    who = "Nobody" if settled["slug"] is None else f"**{name(settled['slug'])}**"
     if settled["chance"] == 0:
         said = [f"In {where} nobody answers when people speak to me."]
     else:
