@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -10,12 +11,16 @@ from dataclasses import dataclass, replace
 
 from bot.config import ReplySettings
 from bot.domain import SHELL, Mention, Persona
+from bot.errors import MockingbirdError
 from bot.flows.imitate import storable
 from bot.store import listening, mentions, mutes, outbox, personas
 from bot.store.database import Database, Db
 from bot.store.listening import Listening
 from bot.store.requests import in_words
 
+log = logging.getLogger(__name__)
+
+AGAIN_S = 5.0
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 MOST_NAMED = 5  # personas, in a hint
@@ -195,9 +200,18 @@ class Listener:
         await self.begin()
 
     async def heard(self, mention: Mention) -> bool:
-        """Somebody spoke to us; whether that is to be answered."""
-        now, settings, draw = self._now(), self._settings(), self._draw
-        found = await self._database.run(lambda db: heard(db, mention, settings, now, draw))
+        """Somebody spoke to us; whether that is to be answered. While the disk is full, or another program holds the
+        database, it waits until it could be written down, or would be too late."""
+        settings, draw = self._settings(), self._draw
+        while True:
+            try:
+                found = await self._database.run(lambda db: heard(db, mention, settings, self._now(), draw))
+                break
+            except MockingbirdError as error:
+                if not error.passing or self._now() >= mention.at + latest_ms(settings):
+                    raise
+                log.warning("what was said to us (%s) waits: %s", mention.remote_id, error)
+                await asyncio.sleep(AGAIN_S)
         if isinstance(found, Persona):
             self.mentioned.set()
         elif found is not None and found.hint is not None:

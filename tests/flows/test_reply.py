@@ -14,7 +14,7 @@ import pytest
 
 from bot.config import ReplySettings
 from bot.domain import SHELL, Mention, Persona, Post, PostState
-from bot.errors import MessageRefused, MockingbirdError, NothingAcceptable, PoolFull
+from bot.errors import DatabaseBusy, DiskFull, MessageRefused, MockingbirdError, NothingAcceptable, PoolFull
 from bot.flows.fire import Spoken
 from bot.flows.listen import Listener
 from bot.flows.reply import AT_ONCE, answer, keep_replying, latest_ms, seed_of, take
@@ -241,6 +241,26 @@ async def test_a_kill_at_any_moment_leaves_it_answered_once_or_too_late(
     if replies and not answered_before and first.voice.asked:  # what was being made is made again
         assert second.voice.asked == first.voice.asked
     reopened.close()
+
+
+async def test_what_cannot_be_written_down_now_is_later_and_half_a_letter_is_no_matter(
+    bot: Bot, jo: Persona, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.flows.listen.AGAIN_S", 0.01)
+    full = [DiskFull(folder="here"), DatabaseBusy(folder="here")]
+
+    class Full:
+        async def run(self, fn: Callable[[Db], Any]) -> Any:
+            if full:
+                raise full.pop()
+            return await bot.database.run(fn)
+
+    later = Bot(Full())
+    assert await later.listener.heard(later.mention("caf\ud800"))
+    assert [row["text"] for row in await bot.kept()] == ["caf\ufffd"]
+    full = [DiskFull(folder="here")] * 2
+    with pytest.raises(DiskFull):
+        await later.listener.heard(later.mention(at=NOW - 10 * MINUTE))
 
 
 async def test_the_task_answers_several_at_once_the_oldest_first_and_what_could_not_be_said_again(
