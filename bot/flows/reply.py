@@ -90,7 +90,6 @@ async def keep_replying(
         try:
             if await answer(database, speak, recent, mention, persona, now, latest_ms(settings())):
                 on_queued()
-            not_before.pop(key_of(mention), None)
         except MockingbirdError as error:
             not_before[key_of(mention)] = now() + AGAIN_MS
             log.warning("the answer to %s waits: %s", mention.remote_id, error)
@@ -107,10 +106,10 @@ async def keep_replying(
             wake.clear()
             rest = LONGEST_REST_S
             try:
-                turn = partial(
-                    take, now=now(), latest=latest_ms(settings()), answering=[*answering.values()],
-                    not_before={**not_before},
-                )  # fmt: skip
+                moment = now()
+                not_before = {key: at for key, at in not_before.items() if at > moment}
+                waits, under_way, latest = not_before.copy(), [*answering.values()], latest_ms(settings())
+                turn = partial(take, now=moment, latest=latest, answering=under_way, not_before=waits)
                 taken, next_at = await database.run(turn)
                 for mention, persona in taken:
                     task = asyncio.create_task(one(mention, persona))
