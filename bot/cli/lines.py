@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bot.cli import show
+from bot.clock.spoken import duration, rule
 from bot.web.operation import Answer
 
 STOPPED = "Stopped; the same command goes on where it stopped."
 LEFT = "The bot goes on with it; the same command follows it again, and `mockingbird queue cancel` ends it."
 NO_BOT = "No bot is running on this data directory: `mockingbird run` does what waits."
 
-UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 USED = {
     "posts_per_hour": "{} posts in the last hour",
     "posts_per_day": "{} in the last day",
@@ -60,25 +60,6 @@ def schedule_previewed(answer: Answer) -> Iterable[str]:
     drawn = ", or at others like them, since they are drawn anew" if answer["drawn"] else ""
     yield f"{answer['persona']}, {rule(answer['rule'])}, would come at these times{drawn} (nothing was stored):"
     yield from coming(answer)
-
-
-def rule(stored: str) -> str:
-    """A rule as people write it."""
-    kind, _, rest = stored.partition(" ")
-    words = rest.split()
-    if kind == "every":
-        return f"every {duration(int(rest.removesuffix('s')))}"
-    if kind == "calendar":
-        return f"every {words[0]} at {words[1]}" + (f", from {words[2]} on" if len(words) > 2 else "")
-    if kind == "random":
-        return f"{words[0]} times a day between {words[1]}, at least {duration(int(words[2].removesuffix('s')))} apart"
-    return stored
-
-
-def duration(seconds: int) -> str:
-    """As people write it: 90s, 30m, 1h, 2d."""
-    size, unit = next((size, unit) for size, unit in UNITS if seconds % size == 0)
-    return f"{seconds // size}{unit}"
 
 
 def coming(answer: Answer) -> Iterable[str]:

@@ -127,8 +127,7 @@ class Imitator:
         prompt = " ".join(storable(prompt).split())
         ready: list[Candidate] = []
         if seed is None and not prompt and message is None and recent is None:
-            ready = self.ahead.take(Wanted(persona.name, sampling), self._maker(persona), n)
-            ready = [found for found in ready if self.moderators.of(place).forbids(found.text) is None]
+            ready = self.ready(persona, sampling, n, place)
             if len(ready) == n:
                 return Imitation(persona, str(persona.run_id), prompt, message, False, tuple(ready))
         self.ahead.interrupt()
@@ -140,6 +139,11 @@ class Imitator:
             ready = [found for found in ready if self.moderators.of(place).forbids(found.text) is None]
             if moderator is self.moderators.of(place):  # else something was banned meanwhile
                 return replace(done, candidates=(*ready, *done.candidates))
+
+    def ready(self, persona: Persona, sampling: Sampling, n: int, place: str) -> list[Candidate]:
+        """Up to `n` texts without a prompt that need not be made any more; each is given once."""
+        taken = self.ahead.take(Wanted(persona.name, sampling), self._maker(persona), n)
+        return [found for found in taken if self.moderators.of(place).forbids(found.text) is None]
 
     async def make_ahead(self, wanted: Wanted) -> Made:
         """One accepted text to be kept ready, if the tries suffice."""

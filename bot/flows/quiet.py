@@ -12,7 +12,7 @@ from bot import clock
 from bot.domain import SHELL, Post, PostState
 from bot.errors import BadMute, BadPhrase, Muted, NotBanned, NotMuted, UnknownPersona, did_you_mean
 from bot.moderation.blocklist import BlockList, folded
-from bot.store import mutes, outbox, personas, phrases
+from bot.store import accounts, mutes, outbox, personas, phrases
 from bot.store.database import Database, Db
 
 LONGEST_PHRASE = 100
@@ -84,27 +84,29 @@ def _plain(phrase: str) -> str:
 # --- Mutes ------------------------------------------------------------------------------------------------------------
 
 
-async def mute(database: Database, scope: str, seconds: int, now: int) -> tuple[str, int]:
+async def mute(database: Database, scope: str, seconds: int, now: int, place: str | None = None) -> tuple[str, int]:
     """Silences `everything`, `persona:SLUG` or `account:PLATFORM/ACCOUNT` for so long, in place of an earlier mute of
-    the same; returns the scope as it is held and when the mute ends. Raises BadMute and UnknownPersona."""
+    the same; returns the scope as it is held and when the mute ends. The people of a place mute only what is theirs,
+    and everything means all that is said for it. Raises BadMute and UnknownPersona."""
     if not 1 <= seconds <= LONGEST_MUTE_S:
         raise BadMute(reason="A mute lasts from a second to a year: write 90s, 30m, 2h or 1d.")
     until = now + seconds * 1000
 
     def transaction(db: Db) -> str:
-        held = _scope(db, scope)
-        mutes.set_until(db, held, until, now)
+        held = _scope(db, scope, place)
+        mutes.set_until(db, held, until, now, place or SHELL)
         return held
 
     return await database.run(transaction), until
 
 
-async def unmute(database: Database, scope: str, now: int) -> str:
-    """Ends a mute before its time; returns the scope as it was held. Raises NotMuted, BadMute and UnknownPersona."""
+async def unmute(database: Database, scope: str, now: int, place: str | None = None) -> str:
+    """Ends a mute before its time, if it is this place's; returns the scope as it was held. Raises NotMuted, BadMute
+    and UnknownPersona."""
 
     def transaction(db: Db) -> str:
-        held = _scope(db, scope)
-        if not mutes.lift(db, held, now):
+        held = _scope(db, scope, place)
+        if not mutes.lift(db, held, now, place):
             raise NotMuted(scope=held)
         return held
 
@@ -115,21 +117,25 @@ def raise_muted(who: str, until: int) -> NoReturn:
     raise Muted(who=who, until=f"{clock.utc(until):%Y-%m-%d %H:%M:%S}")
 
 
-def _scope(db: Db, scope: str) -> str:
+def _scope(db: Db, scope: str, place: str | None) -> str:
     if ":" not in scope and "/" in scope:
         scope = f"account:{scope}"
     kind, _, rest = scope.strip().partition(":")
     platform, _, account = rest.strip().partition("/")
     if kind.lower() == mutes.EVERYTHING and not rest:
-        return mutes.EVERYTHING
+        return mutes.EVERYTHING if place is None else mutes.of_place(place)
     if kind.lower() == "persona" and rest.strip():
-        persona = personas.find(db, rest)
+        persona = personas.seen(db, rest, place)
         if persona is None:
-            names = [persona.name for persona in personas.every(db)]
+            names = [found.name if place is None else found.slug for found in personas.seen_from(db, place)]
             raise UnknownPersona(persona=rest, nearest=did_you_mean(rest, names), handles=rest)
+        if place not in (None, persona.place):
+            raise BadMute(reason=f"{persona.slug} is shared by many places: mute everything here, or a channel.")
         return mutes.of_persona(persona.name)
-    if kind.lower() == "place" and rest.strip():
+    if kind.lower() == "place" and rest.strip() and place in (None, rest.strip()):
         return mutes.of_place(rest.strip())
     if kind.lower() == "account" and platform and account:
+        if place is not None and not accounts.may_be_of(db, platform.lower(), account, place):
+            raise BadMute(reason=f"{platform}/{account} is not of this place.")
         return mutes.of_account(platform.lower(), account)
     raise BadMute(reason=f'"{scope}" cannot be muted: write everything, persona:NAME or account:PLATFORM/NAME.')

@@ -72,6 +72,22 @@ def known(db: sqlite_utils.Database) -> list[tuple[str, str]]:
     return [(str(platform), str(account)) for platform, account in rows.fetchall()]
 
 
+def may_be_of(db: sqlite_utils.Database, platform: str, account: str, place: str) -> bool:
+    """Whether a place may take this account for its own: it is of the same platform, and no other place has anything
+    to do with it (whoever runs the bot may speak there too)."""
+    if place.partition(":")[0] != platform:
+        return False
+    others = """SELECT 1 FROM outbox
+            WHERE platform = :platform AND account = :account AND place NOT IN (:place, 'shell')
+        UNION ALL SELECT 1 FROM schedules
+            WHERE platform = :platform AND account = :account AND place NOT IN (:place, 'shell')
+        UNION ALL SELECT 1 FROM listening WHERE platform = :platform AND account = :account AND place <> :place
+        UNION ALL SELECT 1 FROM places
+            WHERE notices_platform = :platform AND notices_account = :account AND place <> :place
+        LIMIT 1"""
+    return db.execute(others, {"platform": platform, "account": account, "place": place}).fetchone() is None
+
+
 def every(db: sqlite_utils.Database) -> list[Account]:
     return [Account(**row) for row in db.query("SELECT * FROM accounts ORDER BY platform, account")]
 

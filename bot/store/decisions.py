@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import sqlite_utils
@@ -17,6 +18,20 @@ from bot.store import outbox
 
 Judge = Callable[[Post, str], Verdict]
 """(post, text) -> whether this post may say this text."""
+
+
+# How what people decide for good is written down.
+APPROVED, DROPPED = "approved", "dropped"
+NOT_THERE, THERE = "somebody says that it is not there", "somebody says that it is there"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Who decided about a post, and what: APPROVED, DROPPED, NOT_THERE or THERE."""
+
+    person: str
+    what: str
+
 
 SAID_ALREADY = "said within 30 days"  # a reason like those of moderation
 
@@ -37,7 +52,7 @@ def approve(db: sqlite_utils.Database, name: str, now: int, max_late_ms: int) ->
     """A draft may be said, as it stands, until `max_late_ms` from now at least."""
     post = _expect(db, name, (PostState.DRAFT,), "only a draft can be approved")
     assignments = "state = 'queued', approved_at = ?, expires_at = max(expires_at, ?)"
-    return outbox.change(db, post.id, ("draft",), assignments, [now, now + max_late_ms], now, "approved")
+    return outbox.change(db, post.id, ("draft",), assignments, [now, now + max_late_ms], now, APPROVED)
 
 
 def edit(db: sqlite_utils.Database, name: str, text: str, judge: Judge, now: int) -> Post:
@@ -70,7 +85,7 @@ def drop(db: sqlite_utils.Database, name: str, now: int) -> Post:
     post = _expect(db, name, states, "what went out or has ended cannot be dropped")
     if post.state is PostState.QUEUED and _is_ambiguous(db, post):
         raise PostRefuses(post=post.id, reason="is about to be tried again after an attempt that nobody can be sure of")
-    return outbox.change(db, post.id, states, "state = 'cancelled'", [], now, "dropped")
+    return outbox.change(db, post.id, states, "state = 'cancelled'", [], now, DROPPED)
 
 
 def retry(db: sqlite_utils.Database, name: str, now: int, max_late_ms: int) -> Post:
@@ -79,7 +94,7 @@ def retry(db: sqlite_utils.Database, name: str, now: int, max_late_ms: int) -> P
     assignments = """state = 'queued', attempts = 0, doubt_at = NULL, duplicate = 0, not_before = ?,
                      expires_at = max(expires_at, ?)"""
     values = [now, now + max_late_ms]
-    return outbox.change(db, post.id, ("review",), assignments, values, now, "somebody says that it is not there")
+    return outbox.change(db, post.id, ("review",), assignments, values, now, NOT_THERE)
 
 
 def confirm(db: sqlite_utils.Database, name: str, remote_id: str | None, now: int) -> Post:
@@ -92,8 +107,23 @@ def confirm(db: sqlite_utils.Database, name: str, remote_id: str | None, now: in
         reason = "has parts that are to follow it: say under which id it stands on the platform"
         raise PostRefuses(post=post.id, reason=reason)
     assignments = "state = 'posted', remote_id = ?, posted_at = ?, doubt_at = NULL, duplicate = 0, error = NULL"
-    detail = "somebody says that it is there"
-    return outbox.change(db, post.id, ("review",), assignments, [remote_id, now], now, detail)
+    return outbox.change(db, post.id, ("review",), assignments, [remote_id, now], now, THERE)
+
+
+def sign(db: sqlite_utils.Database, post_id: str, person: str) -> None:
+    """Writes down who decided what has just been decided, in the same transaction."""
+    last = "SELECT max(id) FROM outbox_log WHERE outbox_id = ?"
+    db.execute(f"UPDATE outbox_log SET person = ? WHERE id = ({last})", [person, post_id])
+
+
+def decided(db: sqlite_utils.Database, post_id: str) -> Decision | None:
+    """What somebody decided last about a post, for good; None if nobody has."""
+    found = db.execute(
+        """SELECT person, detail FROM outbox_log WHERE outbox_id = ? AND person IS NOT NULL AND detail IN (?, ?, ?, ?)
+           ORDER BY id DESC LIMIT 1""",
+        [post_id, APPROVED, DROPPED, NOT_THERE, THERE],
+    ).fetchone()
+    return None if found is None else Decision(str(found[0]), str(found[1]))
 
 
 def _expect(db: sqlite_utils.Database, name: str, states: tuple[PostState, ...], rule: str) -> Post:

@@ -325,6 +325,20 @@ INSERT INTO banned_phrases_now (phrase, created_at) SELECT phrase, created_at FR
 DROP TABLE banned_phrases;
 ALTER TABLE banned_phrases_now RENAME TO banned_phrases;
 
+-- place: whose mute it is: who lifts theirs leaves those of others
+CREATE TABLE mutes_now (
+    place TEXT NOT NULL DEFAULT 'shell',
+    scope TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (scope, place)
+) STRICT, WITHOUT ROWID;
+INSERT INTO mutes_now (scope, until) SELECT scope, until FROM mutes;
+DROP TABLE mutes;
+ALTER TABLE mutes_now RENAME TO mutes;
+
+-- person: who decided it, "discord:ID" or "operator"; NULL for what came about by itself
+ALTER TABLE outbox_log ADD COLUMN person TEXT;
+
 ALTER TABLE schedules ADD COLUMN place TEXT NOT NULL DEFAULT 'shell';
 ALTER TABLE outbox ADD COLUMN place TEXT NOT NULL DEFAULT 'shell';
 CREATE INDEX outbox_of_place ON outbox (place, id);

@@ -24,23 +24,30 @@ def of_place(place: str) -> str:
     return f"place:{place}"
 
 
-def set_until(db: sqlite_utils.Database, scope: str, until: int, now: int) -> None:
-    """Mutes a scope until that instant, in place of an earlier mute of it; those that have ended are forgotten."""
+def set_until(db: sqlite_utils.Database, scope: str, until: int, now: int, place: str = SHELL) -> None:
+    """Mutes a scope until that instant, in place of the same place's earlier mute of it; those that have ended are
+    forgotten."""
     db.execute("DELETE FROM mutes WHERE until <= ?", [now])
-    statement = (
-        "INSERT INTO mutes (scope, until) VALUES (?, ?) ON CONFLICT (scope) DO UPDATE SET until = excluded.until"
+    db.execute(
+        """INSERT INTO mutes (place, scope, until) VALUES (?, ?, ?)
+           ON CONFLICT (scope, place) DO UPDATE SET until = excluded.until""",
+        [place, scope, until],
     )
-    db.execute(statement, [scope, until])
 
 
-def lift(db: sqlite_utils.Database, scope: str, now: int) -> bool:
-    """Ends a mute; whether it was still on."""
-    return db.execute("DELETE FROM mutes WHERE scope = ? AND until > ?", [scope, now]).rowcount == 1
+def lift(db: sqlite_utils.Database, scope: str, now: int, place: str | None = None) -> bool:
+    """Ends a place's mute, or everybody's of this scope; whether one was still on."""
+    query = "DELETE FROM mutes WHERE scope = ? AND until > ? AND coalesce(?, place) = place"
+    return bool(db.execute(query, [scope, now, place]).rowcount)
 
 
-def every(db: sqlite_utils.Database, now: int) -> list[tuple[str, int]]:
-    """(scope, until) of all that are on, what ends first first."""
-    rows = db.query("SELECT scope, until FROM mutes WHERE until > ? ORDER BY until, scope", [now])
+def every(db: sqlite_utils.Database, now: int, place: str | None = None) -> list[tuple[str, int]]:
+    """(scope, until) of all that are on, or of a place's, what ends first first."""
+    rows = db.query(
+        """SELECT scope, max(until) AS until FROM mutes WHERE until > ? AND coalesce(?, place) = place
+           GROUP BY scope ORDER BY 2, scope""",
+        [now, place],
+    )
     return [(str(row["scope"]), int(row["until"])) for row in rows]
 
 

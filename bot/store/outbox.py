@@ -412,6 +412,26 @@ def find(db: sqlite_utils.Database, name: str, place: str | None = None) -> Post
     raise PostNotUnique(post=name, posts=", ".join(row["id"] for row in rows[:5]) + (", ..." if len(rows) > 5 else ""))
 
 
+def notices_about(db: sqlite_utils.Database, post_id: str) -> list[Post]:
+    """What was told of a post, the oldest first."""
+    rows = db.query(
+        """SELECT * FROM outbox WHERE place = (SELECT place FROM outbox WHERE id = ?) AND id >= ? AND kind = 'notice'
+           AND json_extract(cause, '$.about') = ? ORDER BY id""",
+        [post_id, post_id[:10], post_id],  # its first ten letters say when
+    )
+    return [post_of(row) for row in rows]
+
+
+def said_by(db: sqlite_utils.Database, persona_id: int, place: str, limit: int) -> list[str]:
+    """What a persona said last for a place, the newest first."""
+    rows = db.execute(
+        """SELECT text FROM outbox WHERE place = ? AND persona_id = ? AND kind <> 'notice' AND state = 'posted'
+           ORDER BY id DESC LIMIT ?""",
+        [place, persona_id, limit],
+    )
+    return [str(text) for (text,) in rows]
+
+
 def state_of(db: sqlite_utils.Database, post_id: str) -> PostState:
     return PostState(db.execute("SELECT state FROM outbox WHERE id = ?", [post_id]).fetchone()[0])
 

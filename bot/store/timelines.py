@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 import sqlite_utils
 
@@ -65,6 +66,19 @@ def counts(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> Counts
     found = db.execute("SELECT kind, count(*) FROM tweets WHERE timeline_id = ? GROUP BY kind", [timeline_id])
     of: dict[str, int] = dict(found.fetchall())
     return Counts(sum(of.values()), of.get("retweet", 0), of.get("short", 0), of.get("kept", 0))
+
+
+def display_name(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> str | None:
+    """What the person calls themselves, if their tweets say so."""
+    query = "SELECT display_name FROM timelines WHERE place = ? AND handle = ?"
+    row = db.execute(query, [place, bare(handle)]).fetchone()
+    return None if row is None else row[0]
+
+
+def grounds(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> list[dict[str, Any]]:
+    """Who gave this handle's tweets, when (in ms) and on what grounds, the first first."""
+    query = "SELECT handle, grounds, person, at FROM consents WHERE place = ? AND handle = ? ORDER BY id"
+    return list(db.query(query, [place, bare(handle)]))
 
 
 def tweets(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> list[Tweet]:

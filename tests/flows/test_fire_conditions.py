@@ -164,7 +164,7 @@ async def test_what_fires_is_what_the_preview_said(database: Database, plan: Pla
 async def test_what_is_due_while_muted_is_skipped(database: Database, scope: str) -> None:
     made = await add(database, replace(PLAN, zone="Europe/Helsinki"))
     until = NOW + 90 * MINUTE
-    mute = "INSERT INTO mutes VALUES (?, ?), ('persona:else', ?)"
+    mute = "INSERT INTO mutes (scope, until) VALUES (?, ?), ('persona:else', ?)"
     await database.run(lambda db: db.execute(mute, [scope, until, 9 * until]))
     report = await fired(database, NOW + HOUR)
     assert [unsaid.reason for unsaid in report.skipped] == ["muted until Mon 2026-06-01 16:30 EEST"]

@@ -164,3 +164,23 @@ def test_an_id_may_be_given_by_its_beginning_or_end(db: sqlite_utils.Database) -
         outbox.find(db, wrong)
     with pytest.raises(UnknownPost):
         outbox.find(db, "")
+
+
+def test_who_decided_is_written_beside_what(db: sqlite_utils.Database) -> None:
+    post = add(db)
+    decisions.edit(db, post.id, "shorter", judge, 2)
+    decisions.sign(db, post.id, "operator")
+    assert decisions.decided(db, post.id) is None
+    decisions.approve(db, post.id, 3, HOUR)
+    decisions.sign(db, post.id, "discord:7")
+    assert decisions.decided(db, post.id) == decisions.Decision("discord:7", decisions.APPROVED)
+    people = [person for (person,) in db.execute("SELECT person FROM outbox_log ORDER BY id")]
+    assert people == [None, "operator", "discord:7"]
+
+
+def test_the_notices_about_a_post_are_found_though_they_are_as_old_as_it(db: sqlite_utils.Database) -> None:
+    posts = [add(db, f"cause {number}", account=str(number)) for number in range(8)]
+    for post in posts:
+        outbox.notify(db, f"draft:{post.id}", "look", outbox.time_of(post.id), {"about": post.id})
+    found = [outbox.notices_about(db, post.id) for post in posts]
+    assert [[notice.cause["about"] for notice in notices] for notices in found] == [[post.id] for post in posts]

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 import sqlite_utils
 
-from bot.store import mutes, phrases
+from bot.store import accounts, mutes, outbox, phrases, places
 from bot.store.migrations import migrations
 
 
@@ -49,3 +49,27 @@ def test_a_phrase_is_held_once(db: sqlite_utils.Database) -> None:
     assert phrases.remove(db, "kettle")
     assert not phrases.remove(db, "kettle")
     assert phrases.of(db) == ["seven loaves"]
+
+
+def test_a_place_sets_sees_and_lifts_its_own_mutes_alone(db: sqlite_utils.Database) -> None:
+    for place, until in (("shell", 500), ("discord:1", 100)):
+        mutes.set_until(db, "account:discord/7", until, 0, place)
+    mutes.set_until(db, "place:discord:1", 300, 0, "discord:1")
+    assert mutes.every(db, 0, "discord:1") == [("account:discord/7", 100), ("place:discord:1", 300)]
+    assert mutes.every(db, 0) == [("place:discord:1", 300), ("account:discord/7", 500)]
+    assert mutes.until(db, "discord", "7", None, 0, "discord:2") == 500
+    assert mutes.lift(db, "account:discord/7", 0, "discord:1")
+    assert not mutes.lift(db, "account:discord/7", 0, "discord:1")
+    assert mutes.until(db, "discord", "7", None, 0, "discord:2") == 500
+    assert mutes.lift(db, "account:discord/7", 0)
+    assert mutes.until(db, "discord", "7", None, 0, "discord:2") is None
+
+
+def test_an_account_may_be_of_a_place_unless_another_has_to_do_with_it(db: sqlite_utils.Database) -> None:
+    now, later = 1, 9
+    outbox.add(db, "discord", "7", "a", {}, "one", now, later, now, place="discord:1")
+    outbox.add(db, "discord", "8", "b", {}, "two", now, later, now)
+    places.settle(db, "discord:1", places.Settled(("discord", "9")))
+    assert all(accounts.may_be_of(db, "discord", account, "discord:1") for account in "789")
+    assert [accounts.may_be_of(db, "discord", account, "discord:2") for account in "789"] == [False, True, False]
+    assert not accounts.may_be_of(db, "local", "feed", "discord:1")

@@ -69,7 +69,9 @@ async def edit(app: App, asked: Edit, by: Asker, tell: Tell) -> Answer:
 async def replace(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
     post = await named(app, asked, by)
     judge = await app.judge_for(post)
-    return facts(await decide.replace(app.database, post, judge, app.speaker.further, clock.now_ms))
+    replaced = await decide.replace(app.database, post, judge, app.speaker.further, clock.now_ms)
+    await app.database.run(lambda db: decisions.sign(db, post, by.person))
+    return facts(replaced)
 
 
 @operation("POST", "/v1/outbox/{id}/drop", One)
@@ -91,7 +93,13 @@ async def confirm(app: App, asked: Confirm, by: Asker, tell: Tell) -> Answer:
 
 async def decided(app: App, asked: One, by: Asker, decide: Callable[[Db, str], Post]) -> Answer:
     """Does what somebody decides about a post that they see, by its id."""
-    return facts(await app.database.run(lambda db: decide(db, outbox.find(db, asked.id, by.sees).id)))
+
+    def transaction(db: Db) -> Post:
+        post = decide(db, outbox.find(db, asked.id, by.sees).id)
+        decisions.sign(db, post.id, by.person)
+        return post
+
+    return facts(await app.database.run(transaction))
 
 
 async def named(app: App, asked: One, by: Asker) -> str:
@@ -99,8 +107,13 @@ async def named(app: App, asked: One, by: Asker) -> str:
 
 
 def waiting(db: Db, post: Post) -> dict[str, Any]:
-    """A post, and why it is not said yet."""
-    return {**facts(post), "waits_for": outbox.waits_for(db, post, clock.now_ms())}
+    """A post, why it is not said yet, and who decided last about it."""
+    decision = decisions.decided(db, post.id)
+    return {
+        **facts(post),
+        "waits_for": outbox.waits_for(db, post, clock.now_ms()),
+        "decided_by": None if decision is None else decision.person,
+    }
 
 
 def facts(post: Post) -> dict[str, Any]:

@@ -40,16 +40,16 @@ async def unban(app: App, asked: Phrase, by: Asker, tell: Tell) -> Answer:
 
 @operation("GET", "/v1/mutes", Asked)
 async def muted(app: App, asked: Asked, by: Asker, tell: Tell) -> Answer:
-    held = await app.database.run(lambda db: mutes.every(db, clock.now_ms()))
+    held = await app.database.run(lambda db: mutes.every(db, clock.now_ms(), by.sees))
     return {"mutes": [{"scope": scope, "until": clock.iso(until)} for scope, until in held]}
 
 
 @operation("POST", "/v1/mutes", Mute)
 async def mute(app: App, asked: Mute, by: Asker, tell: Tell) -> Answer:
-    scope, until = await quiet.mute(app.database, asked.scope, clock.parse_every(asked.time), clock.now_ms())
+    scope, until = await quiet.mute(app.database, asked.scope, clock.parse_every(asked.time), clock.now_ms(), by.sees)
     return {"scope": scope, "until": clock.iso(until)}
 
 
 @operation("DELETE", "/v1/mutes", Scope)
 async def unmute(app: App, asked: Scope, by: Asker, tell: Tell) -> Answer:
-    return {"scope": await quiet.unmute(app.database, asked.scope, clock.now_ms())}
+    return {"scope": await quiet.unmute(app.database, asked.scope, clock.now_ms(), by.sees)}
