@@ -76,6 +76,8 @@ class Record:
     attachments: dict[str, Attachment] = field(default_factory=dict)
     webhooks: dict[str, Webhook] = field(default_factory=dict)
     commands: dict[str | None, list[JSON]] = field(default_factory=dict)  # by guild, None: global
+    # what a guild has settled, by the id of a command or of the application: by the id of whom, (type, whether)
+    overrides: dict[str, dict[str, dict[str, tuple[int, bool]]]] = field(default_factory=dict)
     interactions: dict[str, Interaction] = field(default_factory=dict)
     tokens: dict[str, Interaction] = field(default_factory=dict)  # the same by token
     requests: list[Request] = field(default_factory=list)
@@ -256,6 +258,38 @@ class Record:
             allow, deny = allow & ~permission, deny | permission
         channel.overwrites[who.id] = (int(allow), int(deny))
         self.publish(Event("CHANNEL_UPDATE", channel.payload(), GUILDS))
+
+    def settle(self, guild: Guild, command: str | None, settled: dict[str, tuple[int, bool]]) -> None:
+        """What somebody settles under Integrations for a command, or for all: by the id of a role (type 1), a user (2)
+        or a channel (3), whether. The guild's id means everyone, that less one all channels."""
+        known = {each["name"]: each["id"] for each in self.commands.get(None, [])}
+        target = self.bot.id if command is None else known[command]
+        self.overrides.setdefault(guild.id, {})[target] = settled
+        self.publish(Event("APPLICATION_COMMAND_PERMISSIONS_UPDATE", self.overriding(guild, target)))
+
+    def overriding(self, guild: Guild, target: str) -> JSON:
+        """As Discord writes down what a guild has settled for a command."""
+        entries = [
+            {"id": who, "type": kind, "permission": whether}
+            for who, (kind, whether) in self.overrides[guild.id][target].items()
+        ]
+        return {"id": target, "application_id": self.bot.id, "guild_id": guild.id, "permissions": entries}
+
+    def uses(self, user: User, channel: Channel, command: JSON) -> bool:
+        """Whether someone may use a command there."""
+        guild, held = channel.guild, self.permissions(user, channel)
+        if guild is None or held & Permission.ADMINISTRATOR:
+            return True
+        of_guild = self.overrides.get(guild.id, {})
+        settled = {who: whether for target in (self.bot.id, command["id"])
+                   for who, (_, whether) in of_guild.get(target, {}).items()}  # fmt: skip
+        if not settled.get(channel.id, settled.get(str(int(guild.id) - 1), True)):
+            return False
+        needed = int(command["default_member_permissions"] or 0)
+        roles = {settled[role.id] for role in guild.members[user.id].roles if role.id in settled}
+        everyone = settled.get(guild.id, True) and held & needed == needed
+        anybody = True in roles if roles else everyone
+        return bool(held & Permission.USE_APPLICATION_COMMANDS) and settled.get(user.id, anybody)
 
     def direct(self, user: User) -> Channel:
         """The chat of a person with the bot."""

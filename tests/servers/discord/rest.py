@@ -132,6 +132,13 @@ def add_command(record: Record, call: Call) -> Answer:
     return 201 if new else 200, made
 
 
+@route("GET /applications/{application_id}/guilds/{guild_id}/commands/permissions")
+def overrides(record: Record, call: Call) -> Answer:
+    _command_place(record, call)
+    guild = record.guild_of(call.path["guild_id"])
+    return 200, [record.overriding(guild, target) for target in record.overrides.get(guild.id, {})]
+
+
 def _command_place(record: Record, call: Call) -> str | None:
     if call.path["application_id"] != record.bot.id:
         raise ApiError(404, 10002, "Unknown Application")

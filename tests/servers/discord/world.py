@@ -149,8 +149,7 @@ class World(Record):
         guild_id = channel.guild.id if channel.guild else None
         for command in (*self.commands.get(guild_id, []), *self.commands.get(None, [])):
             if command["name"] == name and command["type"] == kind:
-                needed = int(command["default_member_permissions"] or 0)
-                if channel.guild and (self.permissions(user, channel) & needed) != needed:
+                if not self.uses(user, channel, command):
                     raise Impossible(f"{user.name} may not use {name}")
                 if command.get("contexts") and (0 if channel.guild else 1) not in command["contexts"]:
                     raise Impossible(f"{name} is not offered here")
