@@ -142,6 +142,7 @@ class DiscordSettings(_Frozen):
         description="the name of an environment variable: capital letters, digits and underscores",
     )
     message_content: bool = Field(default=False, description="true or false")
+    cooldown_seconds: float = Field(default=2.0, ge=0, le=3_600, description="a number from 0 to 3600")
     api_base: str = Field(
         default="", pattern=r"^(https?://[^\s?#]+)?$", description="an address that begins with http(s)://, or empty"
     )

@@ -298,3 +298,21 @@ class NoDiscordToken(MockingbirdError):
 class NoSessionLeft(MockingbirdError):
     """The bot began {most} sessions with Discord in 24 hours, and Discord takes its token away if there are many more:
     it comes back at {at}. Something ends them early: look into the bot's log."""
+
+
+class CannotSpeak(MockingbirdError):
+    """The bot cannot speak in {channel}: it needs {permissions} there."""
+
+
+class MayNotWrite(MockingbirdError):
+    """You may not write in {channel} yourself, so you cannot make the bot do it."""
+
+
+class NotAllowed(MockingbirdError):
+    """This is for those who may use /{command} here."""
+
+
+class CoolingDown(MockingbirdError):
+    """Not so fast: /{command} is there for you again in {seconds} s."""
+
+    passing = True

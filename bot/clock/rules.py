@@ -50,7 +50,9 @@ def rule_from(
     if every is None and (at is not None or on is not None):
         raise BadSchedule(reason="A time of day and a date go with an interval of days, weeks or months, such as 2d.")
     if times is None and (between is not None or apart is not None):
-        raise BadSchedule(reason="--between and --apart go with a number of --times a day, such as 3.")
+        raise BadSchedule(
+            reason="A part of the day (between) and a distance (apart) go with a number of times a day, such as 3."
+        )
     if times is not None:
         return _random(times, between, apart or "1m")
     if cron is not None:

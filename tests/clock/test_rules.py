@@ -114,7 +114,7 @@ def test_calendar_rules_and_random_times(given: dict[str, Any], stored: str) -> 
         ({"every": "1d", "at": "09:00", "on": "2026-02-30"}, "not a date"),
         ({"every": "1d", "at": "09:00", "on": "tomorrow"}, "not a date"),
         ({"cron": "0 9 * * *", "at": "09:00"}, "go with an interval"),
-        ({"every": "1h", "between": "09:00-21:00"}, "go with a number of --times"),
+        ({"every": "1h", "between": "09:00-21:00"}, "go with a number of times a day"),
         ({"times": 3}, "between which times"),
         ({"times": 0, "between": "09:00-21:00"}, "not a number of times"),
         ({"times": 3, "between": "09:00"}, "not a part of the day"),

@@ -98,7 +98,7 @@ class MockingbirdClient(discord.Client):
         self._answering: set[asyncio.Task[Any]] = set()
         self._syncing: asyncio.Task[None] | None = None
         self._stopping = False
-        self._online_since: float | None = None  # by the monotonic clock
+        self.online_since: float | None = None  # by the monotonic clock
         self._begun = False  # whether there is a session, or was one until it was declared invalid just now
         self._heard: dict[str, None] = {}
         ears.commands(self.tree)
@@ -113,7 +113,7 @@ class MockingbirdClient(discord.Client):
         if name in ("READY", "RESUMED"):
             parse(event)
             self._begun = self._kept.online = True
-            self._online_since = time.monotonic()
+            self.online_since = time.monotonic()
             return
         try:
             if name not in ONCE or self._is_new(event["id"]):
@@ -236,7 +236,7 @@ class MockingbirdClient(discord.Client):
 
     def _lose(self) -> bool:
         """The connection is no more; whether it had lasted."""
-        since, self._online_since, self._kept.online = self._online_since, None, False
+        since, self.online_since, self._kept.online = self.online_since, None, False
         lasted = since is not None and time.monotonic() - since >= self.pace.steady_s
         self.steady = self.steady or lasted
         return lasted

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import discord
 
 from bot.app import App
 from bot.domain import Asker
+from bot.platforms.discord.cooldowns import Cooldowns
+from bot.platforms.discord.overrides import Known
 from bot.platforms.discord.seal import Seal
 from bot.web.operation import Answer, Asked, Operation
 
@@ -21,11 +23,14 @@ PLATFORM = "discord"
 
 @dataclass(frozen=True)
 class Front:
-    """`client` gives the one that is connected, or None; `seal` closes the tokens of interactions."""
+    """`client` gives the one that is connected, or None; `seal` closes the tokens of interactions; `cooldowns` and
+    `overrides` say who may do what when."""
 
     app: App
     client: Callable[[], discord.Client | None]
     seal: Seal
+    cooldowns: Cooldowns = field(default_factory=Cooldowns)
+    overrides: Known = field(default_factory=Known)
 
     async def ask(self, interaction: Interaction, operation: Operation[A], asked: A) -> Answer:
         """Does an operation for whoever uses a command; raises MockingbirdError."""

@@ -160,7 +160,7 @@ LONG = [
     (training, Training("7", "_" * 999, 10**9, 10**9, 1e300, 1e300, 1e300, "|" * 9999)),
     (queued, Queued("7", "The training of", "*" * 999, 10**12, 1e300)),
     (offer, Offer("*" * 999, True, "*" * 999)),
-    (draft, Draft("7", "*" * 999, "*" * 9999, "x", "*" * 999, 2**42, 4)),
+    (draft, Draft("7", "*" * 999, "*" * 9999, "x", "*" * 999, 2**42, 4, until=2**42)),
     (doubt, Doubt("7", "*" * 999, "*" * 9999, "x", "*" * 999, "*" * 999)),
     (listing, Listing("Personas", tuple(Line("*" * 99, "_" * 999, 2**42) for _ in range(500)), hint="x" * 100)),
     (sentence, "*" * 99_999),

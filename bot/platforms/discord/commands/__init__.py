@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from discord import app_commands
+from bot.platforms.discord import review
+from bot.platforms.discord.commands import about, outbox, personas, queue, quiet, reply, schedule, settings
+from bot.platforms.discord.kinds import Command, Make, Press
 
-from bot.platforms.discord.commands.reply import reply
-from bot.platforms.discord.front import Front, Interaction
+__all__ = ["BUTTONS", "COMMANDS", "Command", "Make", "Press"]
 
-Command = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
-Make = Callable[[Front], Command]
-
-Press = Callable[[Front, Interaction, str, int], Awaitable[None]]
-"""(front, interaction, id, index): what a button of the custom id `mb:<verb>:<id>:<index>` does."""
-
-COMMANDS: Sequence[Make] = (reply,)
-BUTTONS: Mapping[str, Press] = {}  # by verb
+COMMANDS: Sequence[Make] = (
+    personas.every,
+    personas.one,
+    schedule.schedule,
+    reply.reply,
+    queue.queue,
+    outbox.drafts,
+    quiet.mute,
+    quiet.unmute,
+    quiet.phrases,
+    settings.settings,
+    about.helping,
+    about.status,
+)
+BUTTONS: Mapping[str, Press] = {**review.BUTTONS, **outbox.BUTTONS, **queue.BUTTONS}  # by verb

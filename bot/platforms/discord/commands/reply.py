@@ -11,7 +11,7 @@ from discord.app_commands import AppCommandChannel, AppCommandThread, Choice, Ra
 from bot.errors import BadRequest
 from bot.platforms.discord.front import PLATFORM, Front, Interaction
 from bot.platforms.discord.texts import name
-from bot.web.operation import Answer, Asked
+from bot.web.operation import Answer
 from bot.web.operations import listening, personas
 
 Channel = AppCommandChannel | AppCommandThread
@@ -80,7 +80,7 @@ def reply(front: Front) -> app_commands.Group:
 
     @set_.autocomplete("persona")
     async def complete(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        seen = (await front.ask(interaction, personas.every, Asked()))["personas"]
+        seen = (await front.ask(interaction, personas.every, personas.Every()))["personas"]
         slugs = [one["slug"] for one in seen if one["run_id"] is not None and typed.lower().strip("@ ") in one["slug"]]
         return [Choice(name=slug, value=slug) for slug in slugs if len(slug) <= LONGEST_CHOICE][:MOST_CHOICES]
 

@@ -23,8 +23,9 @@ class Draft:
     platform: str
     account: str
     due_at: int | None = None
-    others: int = 0  # further candidates
+    others: int = 0  # further candidates that need not be made
     allow_links: bool = False
+    until: int | None = None  # when nobody waits for an approval any more, in milliseconds
 
 
 @dataclass(frozen=True)
@@ -41,16 +42,17 @@ class Doubt:
 
 def draft(shown: Draft) -> discord.ui.LayoutView:
     when = "as soon as it is approved" if shown.due_at is None else moment(shown.due_at)
-    another = (button(f"Another ({shown.others})", "another", shown.id),) if shown.others else ()
+    until = "" if shown.until is None else f"; given up {moment(shown.until)}"
+    another = f"Another ({shown.others})" if shown.others else "Another"
     return view(
         _head("A draft for", shown),
         None,
         _text(shown),
-        f"-# {when}",
+        f"-# {when}{until}",
         (
             button("Approve", "approve", shown.id, style=GREEN),
             button("Edit", "edit", shown.id),
-            *another,
+            button(another, "another", shown.id),
             button("Drop", "drop", shown.id, style=RED),
         ),
     )

@@ -1,0 +1,48 @@
+"""Channels: where the bot is to speak; an account of the outbox is a channel's id."""
+
+from __future__ import annotations
+
+import discord
+
+from bot.errors import CannotSpeak, MayNotWrite
+from bot.platforms.discord.front import Interaction
+
+Channel = discord.TextChannel | discord.Thread
+
+
+def account_of(interaction: Interaction, channel: Channel | None) -> str:
+    """The account of a channel, or of the one where they are, if both they and the bot may write there; else
+    CannotSpeak or MayNotWrite says what is missing."""
+    if interaction.guild_id is None or (channel is None and interaction.guild is None):
+        return str(interaction.channel_id)
+    where = channel or interaction.channel
+    bots, theirs = interaction.app_permissions, interaction.permissions
+    if channel is not None:
+        me = channel.guild.me
+        bots = discord.Permissions.none() if me is None else channel.permissions_for(me)
+        theirs = _theirs(channel, interaction)
+    named = f"#{getattr(where, 'name', None) or 'this channel'}"
+    thread = isinstance(where, discord.Thread)
+    if missing := missing_of(bots, thread):
+        raise CannotSpeak(channel=named, permissions=", ".join(missing))
+    if not (theirs.send_messages_in_threads if thread else theirs.send_messages):
+        raise MayNotWrite(channel=named)
+    return str(interaction.channel_id if channel is None else channel.id)
+
+
+def missing_of(held: discord.Permissions, thread: bool = False) -> list[str]:
+    """What the bot lacks to speak, and to look afterwards whether it has, in Discord's words."""
+    needed = {
+        "View Channel": held.view_channel,
+        "Send Messages in Threads" if thread else "Send Messages": (
+            held.send_messages_in_threads if thread else held.send_messages
+        ),
+        "Read Message History": held.read_message_history,
+    }
+    return [name for name, granted in needed.items() if not granted]
+
+
+def _theirs(channel: Channel, interaction: Interaction) -> discord.Permissions:
+    if not isinstance(interaction.user, discord.Member):
+        return discord.Permissions.none()
+    return channel.permissions_for(interaction.user)

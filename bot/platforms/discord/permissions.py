@@ -1,0 +1,47 @@
+"""Permissions: who may press a button. Discord itself sees to who may use a command; a button follows its command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import discord
+
+from bot.errors import NotAllowed
+from bot.platforms.discord.client import MockingbirdClient
+from bot.platforms.discord.front import Front, Interaction
+from bot.platforms.discord.overrides import Who, allowed
+
+
+async def may(front: Front, interaction: Interaction, command: str) -> bool:
+    """Whether they may use this command there, and so its buttons. In direct messages everybody may."""
+    if interaction.guild_id is None:
+        return True
+    who = _who(interaction, interaction.guild_id)
+    found = await front.overrides.of(interaction.client, interaction.guild_id)
+    if found is not None and command in found.defaults:
+        return found.allow(command, who)
+    return allowed({}, _default(interaction.client, command), who)
+
+
+async def require(front: Front, interaction: Interaction, command: str) -> None:
+    """Raises NotAllowed."""
+    if not await may(front, interaction, command):
+        raise NotAllowed(command=command)
+
+
+def manages(interaction: Interaction) -> bool:
+    """Whether they may manage the server; in direct messages there is none."""
+    return interaction.guild_id is not None and interaction.permissions.manage_guild
+
+
+def _who(interaction: Interaction, guild_id: int) -> Who:
+    user, channel = interaction.user, interaction.channel
+    roles = [role.id for role in user.roles] if isinstance(user, discord.Member) else []
+    channels = [interaction.channel_id, channel.parent_id if isinstance(channel, discord.Thread) else None]
+    return Who(user.id, roles, interaction.permissions, [found for found in channels if found is not None], guild_id)
+
+
+def _default(client: discord.Client, command: str) -> discord.Permissions | None:
+    """As we tell Discord; of a command that we do not know, none but administrators may use its buttons."""
+    known: Any = client.tree.get_command(command) if isinstance(client, MockingbirdClient) else None
+    return discord.Permissions.all() if known is None else known.default_permissions
