@@ -9,6 +9,7 @@ from bot.store import jobs, personas, requests
 from bot.store.database import Db
 
 SUPERSEDED = "another training of the same persona took its place"
+MISTAKE = "A mistake of ours ended it"
 
 
 def begin(db: Db, request: Request, now: int) -> None:
@@ -72,4 +73,4 @@ def sentence_of(error: Exception) -> str:
     """What people are told of an error."""
     if isinstance(error, MockingbirdError):
         return str(error)
-    return f"A mistake of ours ended it ({type(error).__name__}: {error}): the log tells more."
+    return f"{MISTAKE} ({type(error).__name__}: {error}): the log tells more."

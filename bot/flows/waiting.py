@@ -43,6 +43,9 @@ Imitate = Callable[[Mapping[str, Any], str, str], Awaitable[Mapping[str, Any]]]
 Train = Callable[[Job, Hear], Awaitable[object]]
 """Does a job and writes its end; one that is left unfinished can go on. Raises MockingbirdError."""
 
+Keep = Callable[[Db, Request], None]
+"""Writes down in the store what belongs to a new request."""
+
 Key = tuple[str, int]  # what one task does: an imitation by its request, a training by its job
 
 
@@ -72,11 +75,20 @@ class Desk:
         self._pruned = 0
 
     async def ask(
-        self, kind: str, person: str, place: str, asked: Mapping[str, Any], now: int, seconds: float | None = None
+        self,
+        kind: str,
+        person: str,
+        place: str,
+        asked: Mapping[str, Any],
+        now: int,
+        seconds: float | None = None,
+        keep: Keep = lambda db, request: None,
     ) -> Request:
         """A request that is kept until it is answered or its time is over. For an "imitate" `asked` is what the
         imitating function takes, for a "train" the arguments of `train.queue`: the same training is one job, whoever
-        asks, and one request of one person. Raises PoolFull, TooManyWaiting, QuotaSpent, or what `train.queue` does."""
+        asks, and one request of one person. `keep` is done in the same transaction, so that what it writes down is kept
+        with the request or not at all. Raises PoolFull, TooManyWaiting, QuotaSpent, or what `train.queue` or `keep`
+        does."""
         deadline = None if seconds is None else now + round(seconds * 1000)
         add = partial(requests.add, kind=kind, person=person, place=place, asked=asked, now=now, deadline_at=deadline)
 
@@ -87,7 +99,9 @@ class Desk:
                     if late.job_id is not None:
                         release(db, late.job_id, now)
             if kind == "imitate":
-                return add(db, self.quota), [], []
+                request = add(db, self.quota)
+                keep(db, request)
+                return request, [], []
             job, others = train.queue(
                 db, asked["handles"], asked["recipe"], asked.get("weights"), asked.get("seed"), now, place
             )
@@ -100,6 +114,7 @@ class Desk:
                 mine = add(db, self.quota, job_id=job.id)
                 if any(request.state is RequestState.RUNNING for request in held):
                     requests.start(db, mine.id, now)
+            keep(db, mine)
             return requests.get(db, mine.id), others, losers
 
         with self._at_the_door(person, place):

@@ -207,6 +207,19 @@ async def test_thousands_at_once_are_taken_in_or_refused_by_whose_they_are(work:
     assert not desk._asking
 
 
+@pytest.mark.parametrize("kind", ["imitate", "train"])
+async def test_what_belongs_to_a_request_is_kept_with_it_or_neither_is(work: Work, kind: str) -> None:
+    def refuse(db: Db, request: Request) -> None:
+        assert requests.get(db, request.id) == request
+        raise LookupError("not this one")
+
+    asked = {"persona": "jo", "prompt": "", "handles": ["jo"], "recipe": "quick"}
+    with pytest.raises(LookupError, match="not this one"):
+        await desk_of(work).ask(kind, "ann", "hall", asked, NOW, None, refuse)
+    assert await work.database.run(requests.unfinished) == []
+    assert await work.database.run(jobs.waiting) == []
+
+
 async def test_a_training_that_makes_no_sense_leaves_nothing(work: Work) -> None:
     desk = desk_of(work, QuotaSettings(trainings_per_person_per_day=1))
     with pytest.raises(UnknownHandle):
