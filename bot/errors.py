@@ -308,6 +308,14 @@ class MayNotWrite(MockingbirdError):
     """You may not write in {channel} yourself, so you cannot make the bot do it."""
 
 
+class AnswerForgotten(MockingbirdError):
+    """This answer is more than 30 days old, was removed, or is not from here: ask again with `/imitate`."""
+
+
+class MessageForgotten(MockingbirdError):
+    """What this answered is not kept: choose "Answer as ..." in the message's menu again."""
+
+
 class NotAllowed(MockingbirdError):
     """This is for those who may use /{command} here."""
 

@@ -37,6 +37,11 @@ def unfinished(
     )
 
 
+def of_persona(db: sqlite_utils.Database, persona_id: int) -> Job | None:
+    """The newest training of a persona that is queued or running."""
+    return _one(db, "persona_id = ? AND state IN ('queued', 'running') ORDER BY id DESC LIMIT 1", [persona_id])
+
+
 def start(db: sqlite_utils.Database, job_id: int, run_id: int) -> None:
     """The job runs, in the folder of this run; a job whose trainer died may be started again."""
     _change(db, job_id, "state = 'running', run_id = ?, error = NULL", [run_id])

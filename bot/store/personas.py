@@ -88,6 +88,25 @@ def speaking(db: sqlite_utils.Database, name: str, place: str | None = None) -> 
     return persona
 
 
+def complete(db: sqlite_utils.Database, place: str, typed: str, most: int) -> list[str]:
+    """Whom somebody may mean who has typed so much, as handles joined by a plus: those that can speak and begin so
+    first, then others of which one handle does; behind a first handle also who could be mixed with it."""
+    *whole, begun = [part.lstrip("@").lower() for part in re.split(r"[-+,\s]+", typed.lstrip())]
+    rows = db.execute(
+        "SELECT DISTINCT slug FROM personas WHERE (place = ? OR shared) AND run_id IS NOT NULL ORDER BY slug", [place]
+    )
+    slugs = [tuple(str(row[0]).split("-")) for row in rows]
+    found: dict[str, bool] = {}
+    for handles in slugs:
+        rest = [handle for handle in handles if handle not in whole]
+        if set(whole) <= set(handles) and any(handle.startswith(begun) for handle in rest):
+            found["+".join([*whole, *rest])] = not rest[0].startswith(begun)
+    for handles in slugs:
+        if whole and len(handles) == 1 and handles[0] not in whole and handles[0].startswith(begun):
+            found.setdefault("+".join([*whole, *handles]), True)
+    return sorted(found, key=lambda name: found[name])[:most]
+
+
 def get(db: sqlite_utils.Database, persona_id: int) -> Persona | None:
     return _one(db, "WHERE personas.id = ?", persona_id)
 

@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 import discord
 
 from bot.app import App
+from bot.clock import now_ms
 from bot.domain import Asker
 from bot.platforms.discord.cooldowns import Cooldowns
 from bot.platforms.discord.overrides import Known
+from bot.platforms.discord.following import Following
 from bot.platforms.discord.seal import Seal
 from bot.web.operation import Answer, Asked, Operation
 
@@ -24,13 +26,15 @@ PLATFORM = "discord"
 @dataclass(frozen=True)
 class Front:
     """`client` gives the one that is connected, or None; `seal` closes the tokens of interactions; `cooldowns` and
-    `overrides` say who may do what when."""
+    `overrides` say who may do what when; `following` sees to it that everybody is answered."""
 
     app: App
     client: Callable[[], discord.Client | None]
     seal: Seal
     cooldowns: Cooldowns = field(default_factory=Cooldowns)
     overrides: Known = field(default_factory=Known)
+    now: Callable[[], int] = now_ms
+    following: Following = field(default_factory=Following)
 
     async def ask(self, interaction: Interaction, operation: Operation[A], asked: A) -> Answer:
         """Does an operation for whoever uses a command; raises MockingbirdError."""

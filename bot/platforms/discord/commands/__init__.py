@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bot.platforms.discord import review
-from bot.platforms.discord.commands import about, outbox, personas, queue, quiet, reply, schedule, settings
+from bot.platforms.discord.commands import about, answer, imitate, outbox, personas, queue, quiet, reply, schedule, settings
 from bot.platforms.discord.kinds import Command, Make, Press
 
 __all__ = ["BUTTONS", "COMMANDS", "Command", "Make", "Press"]
 
 COMMANDS: Sequence[Make] = (
+    imitate.imitate,
+    imitate.answer_as,
     personas.every,
     personas.one,
     schedule.schedule,
@@ -24,4 +26,11 @@ COMMANDS: Sequence[Make] = (
     about.helping,
     about.status,
 )
-BUTTONS: Mapping[str, Press] = {**review.BUTTONS, **outbox.BUTTONS, **queue.BUTTONS}  # by verb
+# by verb
+BUTTONS: Mapping[str, Press] = {
+    **answer.BUTTONS,
+    **imitate.BUTTONS,
+    **outbox.BUTTONS,
+    **queue.BUTTONS,
+    **review.BUTTONS,
+}
