@@ -24,9 +24,10 @@ def send_discord_py(monkeypatch: pytest.MonkeyPatch, server: LoopbackDiscord) ->
 
 
 @asynccontextmanager
-async def running(client: discord.Client, server: LoopbackDiscord) -> AsyncIterator[discord.Client]:
-    """A discord.py client that has come so far that `on_ready` was called; what ended it early is raised."""
-    start = asyncio.create_task(client.start(server.token))
+async def running(client: discord.Client, server: LoopbackDiscord | str) -> AsyncIterator[discord.Client]:
+    """A discord.py client of a server, or with a token, that has come so far that `on_ready` was called; what ended it
+    early is raised."""
+    start = asyncio.create_task(client.start(server if isinstance(server, str) else server.token))
     ready = asyncio.create_task(_ready(client))
     try:
         await asyncio.wait({start, ready}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
