@@ -12,8 +12,8 @@ from bot.app import App
 from bot.clock import now_ms
 from bot.domain import Asker
 from bot.platforms.discord.cooldowns import Cooldowns
-from bot.platforms.discord.overrides import Known
 from bot.platforms.discord.following import Following
+from bot.platforms.discord.overrides import Known
 from bot.platforms.discord.seal import Seal
 from bot.web.operation import Answer, Asked, Operation
 

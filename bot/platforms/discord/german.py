@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 GERMAN: Mapping[str, str] = {
     # Names of commands
+    "imitate": "nachahmen",
+    "Answer as ...": "Antworten als ...",
     "personas": "personas",
     "persona": "persona",
     "schedule": "zeitplan",
@@ -25,6 +27,10 @@ GERMAN: Mapping[str, str] = {
     "help": "hilfe",
     "status": "status",
     # What they do
+    "Writes as somebody would": "Schreibt, wie jemand schreiben würde",
+    "Who: a handle, or several mixed, as in jo+kim": "Wer: ein Handle, oder mehrere gemischt, wie in jo+kim",
+    "What it begins with": "Womit es anfängt",
+    "How many texts, 1 to 5": "Wie viele Texte, 1 bis 5",
     "Who can be imitated here": "Wer hier nachgeahmt werden kann",
     "Who a persona is, what it was made of, and how it sounds": "Wer eine Persona ist, woraus sie kam, wie sie klingt",
     "What personas say by themselves, and when": "Was Personas von sich aus sagen, und wann",
@@ -63,6 +69,8 @@ GERMAN: Mapping[str, str] = {
     "What there is, in short": "Was es gibt, in Kürze",
     "How the bot is doing, and what it has to do here": "Wie es dem Bot geht, und was er hier zu tun hat",
     # Names of options
+    "handle": "handle",
+    "count": "anzahl",
     "name": "name",
     "every": "alle",
     "at": "um",

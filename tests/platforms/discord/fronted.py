@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from discord import app_commands
-
 from bot.app import App
 from bot.clock import now_ms
 from bot.config import Config, DiscordSettings
@@ -23,13 +21,13 @@ from bot.flows.waiting import Desk
 from bot.platforms.discord.aloud import dressed
 from bot.platforms.discord.answers import keep_answering
 from bot.platforms.discord.client import Ears, MockingbirdClient
-from bot.platforms.discord.commands import COMMANDS
 from bot.platforms.discord.connection import Connection
 from bot.platforms.discord.front import Front, Interaction
 from bot.platforms.discord.pace import Pace
 from bot.platforms.discord.poster import DiscordPoster
 from bot.platforms.discord.press import pressed
 from bot.platforms.discord.seal import Seal, read_key
+from bot.platforms.discord.tree import install
 from bot.store import interactions, jobs, personas, runs, timelines
 from bot.store.database import Database, Db
 from models.wire import Progress
@@ -156,18 +154,14 @@ class Alone:
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        config = Config.model_validate({"quota": {"waiting_per_person": 5}})
+        config = Config.model_validate({"quota": {"waiting_per_person": 5}, "discord": {"cooldown_seconds": 0}})
         async with App(config, self.data, {}) as self.app, contextlib.AsyncExitStack() as stack:
             app = self.app
             app.desk = Desk(app.database, config.quota, self.script.imitate, self._train, 2)
             connection = Connection()
             self.front = front = Front(
-                app, lambda: connection.client, Seal(read_key(self.data / "discord.key")), self.now
+                app, lambda: connection.client, Seal(read_key(self.data / "discord.key")), now=self.now
             )
-
-            def add(tree: app_commands.CommandTree[Any]) -> None:
-                for make in COMMANDS:
-                    tree.add_command(make(front))
 
             async def press(interaction: Interaction) -> None:
                 await pressed(front, interaction)
@@ -183,7 +177,7 @@ class Alone:
             tasks = [asyncio.create_task(each) for each in work]
             stack.push_async_callback(_end, tasks)
             self.client = MockingbirdClient(
-                *(Ears(add, on_interaction=press), connection, app.database, DiscordSettings()),
+                *(Ears(partial(install, front), on_interaction=press), connection, app.database, DiscordSettings()),
                 pace=Pace(identify_s=0.02, close_s=0.5), guild_ready_timeout=0.02,
             )  # fmt: skip
             await stack.enter_async_context(running(self.client, self.token))

@@ -77,7 +77,7 @@ async def test_what_cannot_be_done_is_said_in_one_sentence(bot: Bot, caplog: pyt
     assert "Moderation refused every text of jo (too short)" in refused.text
     bot.script.errors.append(ValueError("a secret of ours"))
     broken = await bot.world.answer(bot.world.slash(bot.channel, bot.ann, "imitate", handle="jo"))
-    assert "the bot's log describes it at reference" in broken.text
+    assert "Something went wrong (reference" in broken.text
     assert "secret" not in broken.text
     assert broken.text.split("reference ")[1][:8] in caplog.text
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bot.platforms.discord import review
-from bot.platforms.discord.commands import about, answer, imitate, outbox, personas, queue, quiet, reply, schedule, settings
+from bot.platforms.discord.commands import (
+    about,
+    answer,
+    imitate,
+    outbox,
+    personas,
+    queue,
+    quiet,
+    reply,
+    schedule,
+    settings,
+)
 from bot.platforms.discord.kinds import Command, Make, Press
 
 __all__ = ["BUTTONS", "COMMANDS", "Command", "Make", "Press"]
