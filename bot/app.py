@@ -28,6 +28,7 @@ from bot.flows.occur import Unsaid, occur_due
 from bot.flows.post import post
 from bot.flows.reply import keep_replying
 from bot.flows.speak import Speaker
+from bot.flows.sweep import sweep
 from bot.flows.train import Trained, Warn, carry_out
 from bot.flows.waiters import Hear
 from bot.flows.waiting import Desk
@@ -109,6 +110,7 @@ class App:
 
     async def __aenter__(self) -> Self:
         try:
+            await sweep(self.database)
             for place, banned in (await self.database.run(phrases.every)).items():
                 self.moderators.ban(place, banned)
             await self.listener.begin()

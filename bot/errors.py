@@ -68,8 +68,35 @@ class ImportRefused(MockingbirdError):
     """{reason}"""
 
 
+class AuthorUnknown(ImportRefused):
+    """{reason}"""
+
+
+class NeedsPermission(MockingbirdError):
+    """Nothing in this file shows that @{handle} gave it, so whoever gives it must have their permission, and say so."""
+
+
 class InvalidHandle(MockingbirdError):
     """{reason}"""
+
+
+# People who want to be left alone
+
+
+class OptedOut(MockingbirdError):
+    """@{handle} does not want to be imitated: nothing of theirs is held, learned or spoken."""
+
+
+class NotOptedOut(MockingbirdError):
+    """{who} had not opted out."""
+
+
+class NothingHeld(MockingbirdError):
+    """Nothing is held of @{handle}{nearest}."""
+
+
+class OperatorOnly(MockingbirdError):
+    """Only whoever runs the bot may do that."""
 
 
 # Personas and training

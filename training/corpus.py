@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -138,6 +138,24 @@ def write_corpus(corpus: Corpus, folder: Path) -> None:
             for piece in pieces:
                 said = {key: value for key, value in asdict(piece).items() if value is not None and value is not False}
                 file.write(json.dumps(said, ensure_ascii=False) + "\n")
+
+
+def drop_messages(folder: Path, texts: Collection[str]) -> bool:
+    """Takes these texts out of a corpus that was written, where they stand as what others answered; whether any did."""
+    corpus = read_corpus(folder)
+
+    def without(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
+        return tuple(replace(piece, message=None) if piece.message in texts else piece for piece in pieces)
+
+    kept = Corpus(without(corpus.train), without(corpus.held_out))
+    if kept == corpus:
+        return False
+    fresh = folder.with_name("corpus.new")
+    write_corpus(kept, fresh)
+    for file in fresh.iterdir():
+        file.replace(folder / file.name)
+    fresh.rmdir()
+    return True
 
 
 def read_corpus(folder: Path) -> Corpus:

@@ -79,6 +79,11 @@ def make_parser() -> argparse.ArgumentParser:
     add_queue(part("queue", "What people wait for: imitations and trainings."))
     add_quiet(part("ban-phrase", "Phrases that nobody is to say."), part("mute", "Let nothing be said for a while."))
     add_reply(part("reply", "Who answers what people say on an account, and how often."))
+    add_people(
+        verb("forget", "Forget a handle: its tweets, its personas, their trainings and texts."),
+        part("optout", "Handles that are never imitated."),
+        part("persona", "Who may use a persona."),
+    )
     add_accounts(part("account", "Who speaks where, and what they have used up."))
     part("config", "The configuration of the running bot.")("reload", "Let the running bot read it again.")
     verb("run", "Run the bot: speak on schedule and do queued trainings, until Ctrl-C.")
@@ -195,6 +200,26 @@ def add_accounts(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:
     parts("list", "List the accounts with what they have used up of the limits.")
     for name, sentence in (("pause", "Let an account say nothing until it is resumed."), ("resume", "Let it go on.")):
         parts(name, sentence).add_argument("place", type=place, metavar="PLATFORM/ACCOUNT", help="such as local/feed")
+
+
+def add_people(
+    forget: argparse.ArgumentParser,
+    opt_outs: Callable[[str, str], argparse.ArgumentParser],
+    personas: Callable[[str, str], argparse.ArgumentParser],
+) -> None:
+    forget.add_argument("handle", type=text)
+    forget.add_argument("--dry-run", action="store_true", help="tell what would go, forget nothing")
+    forget.add_argument("--everywhere", action="store_true", help="in all servers and chats too")
+    opt_outs("list", "List them.")
+    opt_outs("add", "Never imitate a handle; what is held of it stays until you forget it.").add_argument(
+        "handle", type=text
+    )
+    opt_outs("remove", "Allow it again.").add_argument("handle", type=text)
+    for name, shared in (("share", True), ("unshare", False)):
+        sentence = "Let the people of every server and chat use it." if shared else "Keep it to its own place again."
+        sharing = personas(name, sentence)
+        sharing.add_argument("name", type=text, help="as `mockingbird personas` lists it")
+        sharing.set_defaults(shared=shared)
 
 
 def add_outbox(parts: Callable[[str, str], argparse.ArgumentParser]) -> None:

@@ -48,7 +48,9 @@ def personas(answer: Answer) -> Iterable[str]:
     if not answer["personas"]:
         show.note("No personas yet: import somebody's tweets, then train.")
     for persona in answer["personas"]:
-        yield f"{persona['slug']}  {'run ' + str(persona['run_id']) if persona['run_id'] else 'no checkpoint yet'}"
+        shared = "  (shared with everybody)" if persona["shared"] else ""
+        speaks = f"run {persona['run_id']}" if persona["run_id"] else "no checkpoint yet"
+        yield f"{persona['name']}  {speaks}{shared}"
 
 
 def schedule_added(answer: Answer) -> Iterable[str]:
@@ -241,6 +243,45 @@ def listening(answer: Answer) -> Iterable[str]:
     unasked += [f"after every {answer['unasked_every']} messages"] if answer["unasked_every"] else []
     more = f"; {answer['persona']} speaks unasked {' and '.join(unasked)}" if unasked else ""
     yield f"{answer['platform']}/{answer['account']}  {answers}{more}"
+
+
+def forgotten(answer: Answer) -> Iterable[str]:
+    """What went of a handle, and what only the platforms can remove."""
+    for of in answer["places"]:
+        where = "" if of["place"] == "shell" else f" in {of['place']}"
+        yield (
+            f"@{answer['handle']}{where}: {of['tweets']:,} tweets, {counted(of['personas'])}, {of['runs']} trainings, "
+            f"{of['schedules']} schedules, {of['waiting']} posts that waited"
+            f"{' (dry run: nothing was forgotten)' if answer['dry_run'] else ''}"
+        )
+        for said in of["said"]:
+            known = said["remote_id"] or "an unknown id: it may have arrived"
+            yield f"  Only there it can be removed: {said['platform']}/{said['account']}, {known}"
+
+
+def counted(slugs: list[str]) -> str:
+    return f"{len(slugs)} personas ({', '.join(slugs)})" if slugs else "0 personas"
+
+
+def opted_out(answer: Answer) -> Iterable[str]:
+    yield f"@{answer['handle']} is imitated no more; `mockingbird forget {answer['handle']} --everywhere` removes it."
+    if answer["cancelled"]:
+        yield f"Cancelled for it: {', '.join(answer['cancelled'])}."
+
+
+def opt_outs(answer: Answer) -> Iterable[str]:
+    if not answer["handles"]:
+        show.note("Nobody has opted out.")
+    for handle in answer["handles"]:
+        yield f"@{handle}"
+
+
+def opted_in(answer: Answer) -> Iterable[str]:
+    yield f"@{answer['handle']} may be imitated again."
+
+
+def shared(answer: Answer) -> Iterable[str]:
+    yield f"{answer['persona']} can be used {'everywhere' if answer['shared'] else 'in its own place only'}."
 
 
 def accounts(answer: Answer) -> Iterable[str]:

@@ -30,6 +30,7 @@ from bot.web.operations import (
     imitations,
     listening,
     outbox,
+    people,
     personas,
     posts,
     queue,
@@ -94,6 +95,12 @@ VERBS: Mapping[str, Verb] = {
     "account list": Verb(accounts.every, lines.accounts),
     "account pause": Verb(accounts.pause, lines.account),
     "account resume": Verb(accounts.resume, lines.account),
+    "forget": Verb(people.forget, lines.forgotten),
+    "optout add": Verb(people.leave, lines.opted_out),
+    "optout list": Verb(people.opted_out, lines.opt_outs),
+    "optout remove": Verb(people.come_back, lines.opted_in),
+    "persona share": Verb(personas.share, lines.shared),
+    "persona unshare": Verb(personas.share, lines.shared),
     "config reload": Verb(settings.reload, lines.reloaded, by_bot=True),
 }
 

@@ -152,6 +152,13 @@ class Imitator:
         done = await self._imitate(maker.moderator, persona, "", 1, self.draw(), wanted.sampling, None)
         return maker, done.accepted
 
+    def forget(self, persona: Persona, runs: Collection[int]) -> None:
+        """Drops what is kept in memory of a persona that is no more; the worker drops its voice once it needs room."""
+        self.ahead.interrupt()
+        self.ahead.drop(persona.name)
+        for kept in [kept for kept in self._indexes if kept[0] in runs]:
+            del self._indexes[kept]
+
     def _unmuted(self, db: Db, name: str, place: str) -> Persona:
         persona = personas.speaking(db, name)
         until = mutes.latest(db, [mutes.EVERYTHING, mutes.of_place(place), mutes.of_persona(persona.name)], self.now())

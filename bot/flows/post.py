@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from bot.domain import SHELL, Persona, Post, SaidAlready
-from bot.errors import BadPost, NothingFresh
+from bot.errors import BadPost, NothingFresh, UnknownPersona
 from bot.flows.fire import Spoken
 from bot.flows.quiet import raise_muted
 from bot.moderation import Repeats
@@ -121,10 +121,12 @@ def _queue(
     place: str,
     db: Db,
 ) -> list[Post]:
-    """All parts or none; if the same was asked for at the same time, what it queued."""
+    """All parts or none; if the same was asked for at the same time, what it queued. Raises UnknownPersona."""
     causes = [cause_of(key, number) for number in range(1, MOST_PARTS + 1)]
     if standing := outbox.of_causes(db, platform, account, causes):
         return standing
+    if personas.get(db, speaker.id) is None:  # it was forgotten meanwhile
+        raise UnknownPersona(persona=speaker.slug, nearest="", handles=" ".join(speaker.handles))
     posts: list[Post] = []
     for cause_key, part in zip(causes, thread, strict=False):
         added = outbox.add(

@@ -26,7 +26,7 @@ from bot.errors import (
 )
 from bot.pool.child import cores
 from bot.pool.protocol import FindBase, Tell, Train
-from bot.store import jobs, personas, runs, timelines
+from bot.store import jobs, opt_outs, personas, runs, timelines
 from bot.store.database import Database, Db
 from models.checkpoint import sha256
 from training import run
@@ -76,13 +76,14 @@ def queue(
     """Queues the training of these handles as one persona of a place. The same request again, while the job is
     unfinished, is the same job: that is how an interrupted training goes on. Another request takes its place, or the
     older one would replace the newer voice later: those are returned too. Raises InvalidHandle,
-    UnknownHandle and BadWeights."""
+    OptedOut, UnknownHandle and BadWeights."""
     try:
         takes_weights = recipe_named(recipe).takes_weights
     except KeyError:  # the command line knows the names: what is left is a wish for all weights
         raise AdaptersOnly(recipe=recipe.removesuffix(FULL)) from None
 
     shares = handle_weights(handles, weights)
+    opt_outs.check(db, handles)
     if len(set(shares.values())) > 1 and not takes_weights:
         raise BadWeights(reason=f"The recipe {recipe} gives every handle the same share")
     persona = personas.create(db, handles, now, place)
@@ -203,9 +204,10 @@ class Material:
 
 
 def material(db: Db, persona_id: int) -> Material:
-    """All that is held for the training of a persona."""
+    """All that is held for the training of a persona; raises OptedOut."""
     persona = personas.get(db, persona_id)
     assert persona is not None
+    opt_outs.check(db, persona.handles)
     counts = {handle: timelines.counts(db, handle, persona.place) for handle in persona.handles}
     return Material(
         persona,

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -182,6 +182,17 @@ class Desk:
         if task is not None:
             await asyncio.wait([task])
         return await self.database.run(lambda db: requests.get(db, request_id))
+
+    async def end(self, asked: Collection[Request], jobs: Collection[Job]) -> None:
+        """Returns once nobody does any more what was cancelled in the store: those who wait are told, trainers end."""
+        self._waiters.wake([request.id for request in asked])
+        self._stir.set()
+        keys = {*(key_of(request) for request in asked), *(("train", job.id) for job in jobs)}
+        tasks = [self._tasks[key] for key in keys if key in self._tasks]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def listing(self) -> list[Standing]:
         """All that is unfinished: what is being done, then what waits in the order in which it will be."""

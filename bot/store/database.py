@@ -76,6 +76,10 @@ class Database:
                 connection.rollback()
             raise_for_people(error, self.folder)
 
+    async def fold(self) -> None:
+        """Folds the write-ahead log into the file and empties it: no bytes of what was removed stay in it."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, fold, self._db)
+
     def close(self) -> None:
         """Waits for what was handed in, folds the write-ahead log into the file and gives the lock back."""
         try:
@@ -120,11 +124,16 @@ def open_database(path: Path) -> sqlite_utils.Database:
         # Keys are on only then: to make a table anew while others point to it would remove their rows
         # (sqlite.org/lang_altertable.html#otheralter).
         migrations.apply(db)
+        fold(db)  # what a kill left in the log
         connection.execute("PRAGMA foreign_keys = ON")
     except BaseException:
         connection.close()
         raise
     return db
+
+
+def fold(db: sqlite_utils.Database) -> None:
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 
 
 def raise_for_people(error: BaseException, folder: Path) -> NoReturn:

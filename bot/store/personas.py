@@ -9,7 +9,7 @@ import sqlite_utils
 
 from bot.domain import SHELL, Persona
 from bot.errors import NoCheckpoint, UnknownHandle, UnknownPersona, did_you_mean
-from bot.store import timelines
+from bot.store import opt_outs, timelines
 
 _SELECT = """
 SELECT personas.id, personas.place, slug, shared, run_id, group_concat(handle, ' ') AS handles
@@ -76,13 +76,14 @@ def split(name: str) -> list[str]:
 
 
 def speaking(db: sqlite_utils.Database, name: str, place: str | None = None) -> Persona:
-    """The persona that is meant by this name, if it can speak; else UnknownPersona or NoCheckpoint."""
+    """The persona that is meant by this name, if it can speak; else UnknownPersona, NoCheckpoint or OptedOut."""
     persona = seen(db, name, place)
     if persona is None:
         handles = [handle for handle in re.split(r"[-+,\s@]+", name) if handle]
         known = [persona.name if place is None else persona.slug for persona in seen_from(db, place)]
         nearest = did_you_mean(slug(handles), known)
         raise UnknownPersona(persona=name, nearest=nearest, handles=" ".join(handles))
+    opt_outs.check(db, persona.handles)
     if persona.run_id is None:
         raise NoCheckpoint(persona=persona.slug, handles=" ".join(persona.handles))
     return persona

@@ -24,6 +24,11 @@ def results(db: sqlite_utils.Database, run_id: int) -> dict[str, Any] | None:
     return None if found is None or found[0] is None else json.loads(found[0])
 
 
+def every(db: sqlite_utils.Database) -> set[int]:
+    """The ids of all runs."""
+    return {int(run_id) for (run_id,) in db.execute("SELECT id FROM runs")}
+
+
 def mean_seconds(db: sqlite_utils.Database, recipe: str) -> float | None:
     """How long finished trainings by this recipe took on average; None while there are none."""
     query = "SELECT avg(json_extract(results, '$.train_seconds')) FROM runs WHERE recipe = ?"

@@ -96,6 +96,16 @@ def tweets(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> list[T
     ]
 
 
+def texts(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> list[str]:
+    """What the person wrote, in no order."""
+    rows = db.execute(
+        """SELECT text FROM tweets JOIN timelines ON timelines.id = timeline_id
+           WHERE place = ? AND handle = ? AND kind <> 'retweet'""",
+        [place, bare(handle)],
+    )
+    return [str(text) for (text,) in rows]
+
+
 def answered(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> dict[str, str]:
     """By id, the texts that this handle's replies answer, as far as any timeline of the place holds them; their own
     win, for ids that are not X's may stand in several."""

@@ -2,6 +2,7 @@
 
 import codecs
 import gzip
+import re
 import stat
 from collections.abc import Iterator
 from itertools import chain
@@ -19,6 +20,7 @@ from training.timeline.rows import csv_rows
 from training.timeline.stream import chunks
 from training.timeline.tweet import Tweet, check_handle
 
+_YTD = re.compile(rb"(\xef\xbb\xbf)?\s*window\.YTD\.")  # a file of an X archive, whatever it is called
 _OTHER_KINDS = (
     (b"\x89PNG", "a PNG image"),
     (b"\xff\xd8\xff", "a JPEG image"),
@@ -31,22 +33,24 @@ _OTHER_KINDS = (
 )
 
 
-def read_tweets(path: Path, handle: str | None = None) -> Iterator[Tweet]:
-    """Every tweet of one author in a file, in the file's order, duplicates included, in little memory.
+def read_tweets(path: Path, handle: str | None = None, name: str | None = None) -> Iterator[Tweet]:
+    """Every tweet of one author in a file, in the file's order, duplicates included, in little memory; `name` is what
+    the file is called, if not as its path says.
 
     The file is read while you iterate, so UnreadableFile may come at any moment, even after the last tweet: store
     what you get in one transaction. `handle` is needed where the file names no author or several (else NeedsHandle).
     """
     wanted = check_handle(handle) if handle is not None else None
+    name = name or path.name
     found = 0
-    for tweet in of_one_author(_of_any_kind(path, wanted), path.name, wanted):
+    for tweet in of_one_author(_of_any_kind(path, name, wanted), name, wanted):
         found += 1
         yield tweet
     if not found:
-        raise UnreadableFile(f"{path.name} holds no tweets; give {FORMATS} that does.")
+        raise UnreadableFile(f"{name} holds no tweets; give {FORMATS} that does.")
 
 
-def _of_any_kind(path: Path, handle: str | None) -> Iterator[Tweet]:
+def _of_any_kind(path: Path, name: str, handle: str | None) -> Iterator[Tweet]:
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -54,12 +58,12 @@ def _of_any_kind(path: Path, handle: str | None) -> Iterator[Tweet]:
             f"{path} cannot be opened ({reason(error)}); check the path and its permissions."
         ) from error
     if stat.S_ISDIR(mode):
-        yield from read_archive(path.name, Folder(path), handle)
+        yield from read_archive(name, Folder(path), handle)
     elif not stat.S_ISREG(mode):
         raise UnreadableFile(f"{path} is not a file; give {FORMATS}.")
     else:
-        with plainly(path.name), path.open("rb") as file:
-            yield from _from_file(path.name, file, handle)
+        with plainly(name), path.open("rb") as file:
+            yield from _from_file(name, file, handle)
 
 
 def _from_file(name: str, file: BinaryIO, handle: str | None) -> Iterator[Tweet]:
@@ -80,7 +84,7 @@ def _from_text(name: str, inside: str, pieces: Iterator[bytes], handle: str | No
     head = next(pieces, b"")
     _refuse_other_kinds(name, head)
     whole = chain([head], pieces)
-    match Path(inside).suffix.lower():
+    match ".js" if _YTD.match(head) else Path(inside).suffix.lower():
         case ".js":
             if handle is None:
                 raise NeedsHandle(f"{name} does not say whose tweets it holds; name the author with --handle.")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from training import clean
 from training.timeline.errors import BadHandle
@@ -11,7 +11,8 @@ from training.timeline.errors import BadHandle
 @dataclass(frozen=True, slots=True)
 class Tweet:
     """One thing that a person wrote; `created_at` in UTC epoch milliseconds, `handle` as the file spells it, no @;
-    `reply_to` is the id of the tweet that it answers."""
+    `reply_to` is the id of the tweet that it answers; `signed`: it comes from an X archive whose account.js names the
+    handle."""
 
     id: str
     text: str
@@ -21,6 +22,7 @@ class Tweet:
     is_retweet: bool = False
     reply_to: str | None = None
     lang: str | None = None
+    signed: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

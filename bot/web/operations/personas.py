@@ -10,7 +10,7 @@ from pydantic import Field
 from bot import clock
 from bot.app import App
 from bot.domain import Asker, Persona
-from bot.errors import UnknownPersona, did_you_mean
+from bot.errors import OperatorOnly, UnknownPersona, did_you_mean
 from bot.store import outbox, personas, runs, timelines
 from bot.store.database import Db
 from bot.web.operation import Answer, Asked, Tell, operation
@@ -23,6 +23,11 @@ class Every(Asked):
 class One(Asked):
     persona: str
     samples: int = Field(default=0, ge=0, le=10)  # texts that are ready, or else were said here lately
+
+
+class Share(Asked):
+    name: str  # as it is found from everywhere
+    shared: bool = True
 
 
 @operation("GET", "/v1/personas", Every)
@@ -78,3 +83,21 @@ def held_of(db: Db, persona: Persona) -> list[dict[str, Any]]:
         name = timelines.display_name(db, handle, persona.place)
         rows.append({"handle": handle, "display_name": name, "held": counts.downloaded, "used": counts.kept})
     return rows
+
+
+@operation("POST", "/v1/personas/share", Share)
+async def share(app: App, asked: Share, by: Asker, tell: Tell) -> Answer:
+    """Lets the people of every place use a persona, or no longer."""
+    if not by.is_operator:
+        raise OperatorOnly()
+
+    def transaction(db: Db) -> str:
+        persona = personas.find(db, asked.name)
+        if persona is None:
+            names = [known.name for known in personas.every(db)]
+            handles = " ".join(personas.split(asked.name))
+            raise UnknownPersona(persona=asked.name, nearest=did_you_mean(asked.name, names), handles=handles)
+        personas.share(db, persona.id, asked.shared)
+        return persona.name
+
+    return {"persona": await app.database.run(transaction), "shared": asked.shared}
