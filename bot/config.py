@@ -143,6 +143,8 @@ class DiscordSettings(_Frozen):
     )
     message_content: bool = Field(default=False, description="true or false")
     cooldown_seconds: float = Field(default=2.0, ge=0, le=3_600, description="a number from 0 to 3600")
+    max_upload_mb: int = Field(default=25, ge=1, le=500, description="a whole number of MiB from 1 to 500")
+    contact: str = Field(default="", max_length=200, description="at most 200 characters, or empty")
     api_base: str = Field(
         default="", pattern=r"^(https?://[^\s?#]+)?$", description="an address that begins with http(s)://, or empty"
     )

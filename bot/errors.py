@@ -76,6 +76,18 @@ class NeedsPermission(MockingbirdError):
     """Nothing in this file shows that @{handle} gave it, so whoever gives it must have their permission, and say so."""
 
 
+class UploadTooLarge(MockingbirdError):
+    """A file may have {most:,} MB here, and a whole X archive is mostly larger: unzip it, and attach only the file
+    tweets.js that lies in its folder data, zipped again if need be. That file does not say whose tweets it holds, so
+    fill in handle too, and set permission to True if you have this person's."""
+
+
+class UploadFailed(MockingbirdError):
+    """The file could not be fetched ({reason}): attach it again."""
+
+    passing = True
+
+
 class InvalidHandle(MockingbirdError):
     """{reason}"""
 

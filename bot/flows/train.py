@@ -250,6 +250,24 @@ def check_size(corpus: Corpus, counts: dict[str, Counts], config: Config) -> tup
     return tuple(warnings)
 
 
+def check_held(db: Db, handle: str, place: str, config: Config) -> None:
+    """Raises TooLittleText, before anybody queues for it, if all that is held, cleaned or not, cannot be enough."""
+    held = timelines.counts(db, handle, place)
+    tweets, characters = timelines.written(db, handle, place)
+    if held is not None and (characters < config.training.min_characters or tweets < FEWEST_TEXTS):
+        raise TooLittleText(
+            handle=handle,
+            characters=characters,
+            tweets=tweets,
+            needed=config.training.min_characters,
+            fewest=FEWEST_TEXTS,
+            downloaded=held.downloaded,
+            retweets=held.retweets,
+            short=held.short,
+            kept=held.kept,
+        )
+
+
 def check_disk(data: Path, base: Path, recipe: Recipe) -> None:
     """Raises DiskFull before a training that could not be saved: weights, two moments and the members that are done, in
     three states at most."""

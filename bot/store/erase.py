@@ -149,8 +149,9 @@ def _is_about(db: sqlite_utils.Database, request: Request, of: Held) -> bool:
     if request.job_id is not None:
         job = jobs.get(db, request.job_id)
         return job is not None and job.persona_id in ids
-    wanted = personas.seen(db, str(request.asked.get("persona", "")), request.place)
-    return (wanted is not None and wanted.id in ids) or _names(request.asked, of)
+    name = str(request.asked.get("persona", ""))
+    wanted = personas.find(db, name) if "/" in name else personas.seen(db, name, request.place)
+    return wanted is not None and wanted.id in ids
 
 
 # --- Then: nothing is left --------------------------------------------------------------------------------------------

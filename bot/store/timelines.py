@@ -81,6 +81,12 @@ def grounds(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> list[
     return list(db.query(query, [place, bare(handle)]))
 
 
+def written(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> tuple[int, int]:
+    """How many tweets that are no retweets are held, and how many characters they have, before they are cleaned."""
+    found = texts(db, handle, place)
+    return len(found), sum(map(len, found))
+
+
 def tweets(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> list[Tweet]:
     """What the person wrote, oldest first: short tweets too, retweets not."""
     rows = db.execute(

@@ -353,3 +353,49 @@ def test_a_schedule_that_makes_no_sense_is_one_sentence(
 ) -> None:
     assert sentence in speaking("schedule", *arguments, "--json").sentence
     assert rows(speaking.data, "SELECT * FROM schedules") == []
+
+
+# --- People -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_handle_is_forgotten_with_all_that_was_learned(speaking: Shell, timeline: Callable[..., Path]) -> None:
+    dry = speaking("forget", f"@{HANDLE}", "--dry-run")
+    assert dry.out == (
+        f"@{HANDLE}: 130 tweets, 1 personas ({HANDLE}), 1 trainings, 0 schedules, 0 posts that waited "
+        "(dry run: nothing was forgotten)\n"
+    )
+    assert rows(speaking.data, "SELECT grounds, person FROM consents") == [("operator", "operator")]
+    assert (speaking.data / "runs" / "1").is_dir()
+    went = speaking.good("forget", HANDLE)
+    (place,) = went["places"]
+    assert (place["place"], place["tweets"], place["personas"], place["said"]) == ("shell", 130, [HANDLE], [])
+    assert not (speaking.data / "runs" / "1").exists()
+    for table in ("timelines", "tweets", "personas", "runs", "jobs", "consents"):
+        assert rows(speaking.data, f"SELECT * FROM {table}") == []
+    assert speaking("forget", HANDLE).sentence == f"Nothing is held of @{HANDLE}."
+    assert speaking("imitate", HANDLE).sentence.startswith(f"There is no persona '{HANDLE}'")
+
+
+def test_a_handle_that_opted_out_is_never_imitated(speaking: Shell, timeline: Callable[..., Path]) -> None:
+    assert speaking("optout", "add", f"@{HANDLE}").out == (
+        f"@{HANDLE} is imitated no more; `mockingbird forget {HANDLE} --everywhere` removes it.\n"
+    )
+    refused = f"@{HANDLE} does not want to be imitated: nothing of theirs is held, learned or spoken."
+    assert speaking("imitate", HANDLE).sentence == refused
+    assert speaking("train", HANDLE).sentence == refused
+    assert speaking("import", timeline(HANDLE, 40)).sentence == refused
+    assert speaking("optout", "list").out == f"@{HANDLE}\n"
+    assert speaking("optout", "add", "a b").sentence.startswith("'a b' is not a handle")
+    assert speaking("optout", "remove", HANDLE.upper()).out == f"@{HANDLE.upper()} may be imitated again.\n"
+    assert speaking("optout", "remove", HANDLE).sentence == f"@{HANDLE} had not opted out."
+    assert speaking.good("optout", "list") == {"handles": []}
+
+
+def test_a_persona_is_shared_with_everybody_and_no_longer(speaking: Shell) -> None:
+    assert speaking("persona", "share", HANDLE).out == f"{HANDLE} can be used everywhere.\n"
+    assert speaking("personas").out == f"{HANDLE}  run 1  (shared with everybody)\n"
+    assert speaking.good("persona", "unshare", HANDLE) == {"persona": HANDLE, "shared": False}
+    assert speaking("personas").out == f"{HANDLE}  run 1\n"
+    assert speaking("persona", "share", "gullwatch").sentence.startswith(
+        f"There is no persona 'gullwatch' (did you mean \"{HANDLE}\"?)"
+    )

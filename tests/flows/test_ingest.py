@@ -4,15 +4,17 @@ import asyncio
 import gzip
 import json
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlite_utils
 
-from bot.errors import ImportRefused
+from bot.domain import Asker
+from bot.errors import AuthorUnknown, ImportRefused, NeedsPermission
 from bot.flows.ingest import Ingested, ingest
-from bot.store import timelines
+from bot.store import consents, timelines
 from bot.store.database import Database
 from training.timeline import Counts
 
@@ -111,3 +113,52 @@ async def test_cancelled_it_stops_at_once_and_holds_nothing(database: Database, 
     assert time.monotonic() - began < 1  # the whole file takes several seconds
     assert await held(database) == []
     assert time.monotonic() - began < 1
+
+
+# --- On what grounds --------------------------------------------------------------------------------------------------
+
+ANN = Asker("discord:7", "discord:1")
+
+
+def archive(path: Path, account: str | None) -> Path:
+    record = {"tweet": {"id_str": "1", "full_text": "the gull walks along the wall"}}
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("data/tweets.js", f"window.YTD.tweets.part0 = {json.dumps([record])}")
+        if account is not None:
+            named = json.dumps([{"account": {"username": account}}])
+            packed.writestr("data/account.js", f"window.YTD.account.part0 = {named}")
+    return path
+
+
+async def grounds(database: Database, place: str, handle: str) -> list[tuple[str, str, str]]:
+    found = await database.run(lambda db: consents.of(db, place, handle))
+    return [(consent.grounds, consent.person, consent.detail) for consent in found]
+
+
+async def test_what_is_held_is_held_on_the_grounds_that_its_file_and_its_giver_have(
+    database: Database, tmp_path: Path
+) -> None:
+    signed, bare = archive(tmp_path / "signed.zip", "Jo_1"), archive(tmp_path / "bare.zip", None)
+    rows = lines(tmp_path / "1.jsonl", tweet(1))
+    await ingest(database, signed, None, 1, by=ANN)
+    await ingest(database, bare, "jo_1", 1, by=ANN, permission=True, name="tweets.zip")
+    await ingest(database, rows, None, 1)
+    held = await grounds(database, ANN.place, "JO_1")
+    assert held == [
+        ("archive", "discord:7", f"signed.zip, {signed.stat().st_size:,} bytes"),
+        ("permission", "discord:7", f"tweets.zip, {bare.stat().st_size:,} bytes"),
+    ]
+    assert [found[:2] for found in await grounds(database, "shell", "Jo_1")] == [("operator", "operator")]
+    own = await database.run(lambda db: consents.gave_own(db, ANN.place, "jo_1", "discord:7"))
+    other = await database.run(lambda db: consents.gave_own(db, ANN.place, "jo_1", "discord:8"))
+    assert (own, other) == (True, False)
+
+
+@pytest.mark.parametrize("handle", ["jo_1", None])
+async def test_without_grounds_nothing_is_held(database: Database, tmp_path: Path, handle: str | None) -> None:
+    files = [archive(tmp_path / "bare.zip", None), lines(tmp_path / "1.jsonl", tweet(1))]
+    for file, error in zip(files, (NeedsPermission if handle else AuthorUnknown, NeedsPermission), strict=True):
+        with pytest.raises(error):
+            await ingest(database, file, handle, 1, by=ANN)
+    assert await database.run(lambda db: timelines.handles(db, ANN.place)) == []
+    assert await database.run(lambda db: list(db.execute("SELECT * FROM consents"))) == []

@@ -176,6 +176,27 @@ def test_an_archive_without_an_account_needs_a_handle(tmp_path: Path) -> None:
         list(read_tweets(path))
 
 
+def test_only_an_archive_whose_account_names_its_author_is_signed(tmp_path: Path) -> None:
+    lone_file = tmp_path / "anything.txt"  # it says by itself what it is
+    lone_file.write_text(ytd("tweets", [archived()]), encoding="utf-8")
+    unsigned = zipped(tmp_path / "2.zip", {"data/tweets.js": ytd("tweets", [archived()])})
+    row = jsonl(tmp_path / "1.jsonl", lone(signed=True))
+    for path, signed in ((archive(tmp_path / "1.zip", archived()), True), (unsigned, False), (lone_file, False)):
+        assert [(tweet.handle, tweet.signed) for tweet in read_tweets(path, "TeapotFan")] == [("TeapotFan", signed)]
+    assert [tweet.signed for tweet in read_tweets(row)] == [False]
+
+
+@pytest.mark.parametrize("folder", ["", "Downloads/", "data/"])
+def test_a_tweets_js_is_found_in_a_zip_of_its_own(tmp_path: Path, folder: str) -> None:
+    files = {f"{folder}tweets.js": ytd("tweets", [archived()]), "__MACOSX/tweets.js": "junk"}
+    alone = zipped(tmp_path / "1.zip", files)
+    assert texts(alone, "TeapotFan") == [TEXT]
+    with pytest.raises(NeedsHandle, match="--handle"):
+        list(read_tweets(alone))
+    beside = zipped(tmp_path / "2.zip", {**files, f"{folder}account.js": account()})
+    assert [(tweet.handle, tweet.signed) for tweet in read_tweets(beside)] == [("TeapotFan", True)]
+
+
 # --- jsonl and csv ----------------------------------------------------------------------------------------------------
 
 

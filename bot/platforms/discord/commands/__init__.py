@@ -8,6 +8,7 @@ from bot.platforms.discord import review
 from bot.platforms.discord.commands import (
     about,
     answer,
+    forget,
     imitate,
     outbox,
     personas,
@@ -16,6 +17,7 @@ from bot.platforms.discord.commands import (
     reply,
     schedule,
     settings,
+    train,
 )
 from bot.platforms.discord.kinds import Command, Make, Press
 
@@ -24,6 +26,7 @@ __all__ = ["BUTTONS", "COMMANDS", "Command", "Make", "Press"]
 COMMANDS: Sequence[Make] = (
     imitate.imitate,
     imitate.answer_as,
+    train.train,
     personas.every,
     personas.one,
     schedule.schedule,
@@ -36,10 +39,14 @@ COMMANDS: Sequence[Make] = (
     settings.settings,
     about.helping,
     about.status,
+    forget.forget,
+    forget.opt_out,
+    forget.tell_privacy,
 )
 # by verb
 BUTTONS: Mapping[str, Press] = {
     **answer.BUTTONS,
+    **forget.BUTTONS,
     **imitate.BUTTONS,
     **outbox.BUTTONS,
     **queue.BUTTONS,
