@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import HANDLE, Shell
+from tests.command import HANDLE, Shell, Sitting
 
 
 def limited(size: int) -> Callable[[], None]:
@@ -358,7 +358,8 @@ def test_a_schedule_that_makes_no_sense_is_one_sentence(
 # --- People -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_handle_is_forgotten_with_all_that_was_learned(speaking: Shell, timeline: Callable[..., Path]) -> None:
+def test_a_handle_is_forgotten_with_all_that_was_learned(speaking: Shell) -> None:
+    speaking = Sitting(speaking)
     dry = speaking("forget", f"@{HANDLE}", "--dry-run")
     assert dry.out == (
         f"@{HANDLE}: 130 tweets, 1 personas ({HANDLE}), 1 trainings, 0 schedules, 0 posts that waited "
@@ -377,6 +378,7 @@ def test_a_handle_is_forgotten_with_all_that_was_learned(speaking: Shell, timeli
 
 
 def test_a_handle_that_opted_out_is_never_imitated(speaking: Shell, timeline: Callable[..., Path]) -> None:
+    speaking = Sitting(speaking)
     assert speaking("optout", "add", f"@{HANDLE}").out == (
         f"@{HANDLE} is imitated no more; `mockingbird forget {HANDLE} --everywhere` removes it.\n"
     )
@@ -392,6 +394,7 @@ def test_a_handle_that_opted_out_is_never_imitated(speaking: Shell, timeline: Ca
 
 
 def test_a_persona_is_shared_with_everybody_and_no_longer(speaking: Shell) -> None:
+    speaking = Sitting(speaking)
     assert speaking("persona", "share", HANDLE).out == f"{HANDLE} can be used everywhere.\n"
     assert speaking("personas").out == f"{HANDLE}  run 1  (shared with everybody)\n"
     assert speaking.good("persona", "unshare", HANDLE) == {"persona": HANDLE, "shared": False}
