@@ -14,6 +14,8 @@ from training.timeline import Counts, Tweet
 
 BATCH = 500
 
+Row = tuple[str, str, int | None, str, str | None, str | None]  # id, text, created_at, kind, reply_to, lang
+
 _HOLD_TIMELINE = """
 INSERT INTO timelines (place, handle, display_name, created_at) VALUES (?, ?, ?, ?)
 ON CONFLICT (place, handle) DO UPDATE SET display_name = coalesce(excluded.display_name, display_name)
@@ -47,14 +49,29 @@ def hold(
     nothing.
 
     Without a `display_name` the tweets' own one is taken."""
+    named = display_name
+
+    def rows() -> Iterator[Row]:
+        nonlocal named
+        for tweet in tweets:
+            named = named or tweet.display_name
+            yield row_of(tweet)
+
+    new = hold_rows(db, handle, display_name, rows(), now, place)
+    db.execute(_HOLD_TIMELINE, [place, bare(handle), named, now])
+    return new
+
+
+def hold_rows(
+    db: sqlite_utils.Database, handle: str, display_name: str | None, rows: Iterable[Row], now: int, place: str = SHELL
+) -> int:
+    """As `hold`, of tweets that were made into rows before: most of the work, which need not keep the store busy."""
     db.execute(_HOLD_TIMELINE, [place, bare(handle), display_name, now])
     timeline_id = _id(db, handle, place)
     assert timeline_id is not None
     before = _size(db, timeline_id)
-    for batch in _batches(tweets):
-        db.conn.executemany(_HOLD_TWEETS, [_row(timeline_id, tweet) for tweet in batch])
-        display_name = display_name or next((tweet.display_name for tweet in batch if tweet.display_name), None)
-    db.execute(_HOLD_TIMELINE, [place, bare(handle), display_name, now])
+    for batch in _batches(rows):
+        db.conn.executemany(_HOLD_TWEETS, [(timeline_id, *row) for row in batch])
     return _size(db, timeline_id) - before
 
 
@@ -155,15 +172,16 @@ def _size(db: sqlite_utils.Database, timeline_id: int) -> int:
     return int(row[0])
 
 
-def _batches(tweets: Iterable[Tweet]) -> Iterator[list[Tweet]]:
-    remaining = iter(tweets)
+def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
     while batch := list(islice(remaining, BATCH)):
         yield batch
 
 
-def _row(timeline_id: int, tweet: Tweet) -> tuple[object, ...]:
+def row_of(tweet: Tweet) -> Row:
+    """As it is stored."""
     text = _storable(tweet.text)
-    return timeline_id, tweet.id, text, tweet.created_at, _kind(tweet, text), tweet.reply_to, tweet.lang
+    return tweet.id, text, tweet.created_at, _kind(tweet, text), tweet.reply_to, tweet.lang
 
 
 def _kind(tweet: Tweet, text: str) -> str:
