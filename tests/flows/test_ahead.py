@@ -249,8 +249,8 @@ async def test_who_asks_again_is_answered_from_what_is_ready_and_its_seed_makes_
 async def test_nothing_of_an_older_checkpoint_is_given_and_what_is_ready_is_of_the_new_one(
     data: Path, environ: dict[str, str]
 ) -> None:
-    shutil.copytree(data / "runs" / "1", data / "runs" / "2")
     async with running(data, environ) as app:
+        shutil.copytree(data / "runs" / "1", data / "runs" / "2")
         await app.imitator.imitate(PERSONA, "", 1, None, app.sampling)
         old = await filled(app)
         (persona,) = await app.database.run(personas.every)
