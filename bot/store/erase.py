@@ -131,6 +131,11 @@ def silence(db: sqlite_utils.Database, of: Held, now: int) -> Silenced:
     db.execute(f"UPDATE personas SET run_id = NULL, shared = 0 WHERE id {IN}", [ids])
     db.execute(f"DELETE FROM schedules WHERE persona_id {IN}", [ids])
     db.execute(f"DELETE FROM listening WHERE persona_id {IN}", [ids])
+    db.execute(  # whoever is about to answer one finds it settled
+        f"""UPDATE mentions SET text = NULL, reason = ?, state = iif(state = 'open', 'ignored', state)
+            WHERE persona_id {IN}""",
+        [FORGOTTEN, ids],
+    )
     waiting = [request for request in requests.unfinished(db) if _is_about(db, request, of)]
     for request in waiting:
         requests.cancel(db, request.id, FORGOTTEN, now)
@@ -179,11 +184,6 @@ def erase(db: sqlite_utils.Database, of: Held, now: int) -> None:
     db.execute(f"DELETE FROM feed WHERE outbox_id {IN}", [json.dumps([post.id for post in of.posts])])
     _erase_requests(db, of)
     _erase_interactions(db, of)
-    db.execute(
-        f"""UPDATE mentions SET text = NULL, reason = ?, state = iif(state = 'open', 'ignored', state)
-            WHERE persona_id {IN}""",
-        [FORGOTTEN, json.dumps(ids)],
-    )
     db.execute(f"DELETE FROM mutes WHERE scope {IN}", [json.dumps([mutes.of_persona(name) for name in names])])
     db.execute(f"DELETE FROM personas WHERE id {IN}", [json.dumps(ids)])  # with jobs, runs and interactions
     db.execute("DELETE FROM timelines WHERE place = ? AND handle = ?", [of.place, of.handle])  # with tweets
