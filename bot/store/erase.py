@@ -22,6 +22,7 @@ IN = "IN (SELECT value FROM json_each(?))"
 REDUCED = json.dumps({"forgotten": True})
 OPEN = (PostState.DRAFT, PostState.QUEUED)
 NAMED = ("persona", "handles", "handle")  # under which what was asked names whose texts are wanted
+LISTS = ("unsaid:", "choose:")  # what begins the causes of notices that list personas
 IN_DOUBT = (PostState.SENDING, PostState.UNKNOWN, PostState.REVIEW)
 
 
@@ -205,14 +206,15 @@ def _reduce(db: sqlite_utils.Database, post: Post, now: int) -> None:
 def _erase_notices(db: sqlite_utils.Database, of: Held) -> None:
     """Notices that quote what is forgotten, or name it."""
     ids = {post.id for post in of.posts}
+    slugs = "|".join({of.handle.lower(), *(persona.slug for persona in of.personas)})
+    names = re.compile(rf"(?<![\w-])({slugs})(?![\w-])", re.IGNORECASE)
     places = json.dumps(sorted({of.place, *(post.place for post in of.posts)}))
     for row in list(db.query(f"SELECT * FROM outbox WHERE kind = 'notice' AND text <> '' AND place {IN}", [places])):
         notice = outbox.post_of(row)
         quotes = notice.cause.get("about") in ids or str(notice.cause.get("handle", "")).lower() == of.handle.lower()
-        unsaid = notice.cause_key.startswith("unsaid:") and any(
-            f"({persona.slug}, " in notice.text for persona in of.personas
-        )
-        if quotes or unsaid:
+        # A handle may be a common word: then a notice that only seems to name it is not taken back.
+        lists = notice.cause_key.startswith(LISTS) or notice.state not in (*OPEN, *IN_DOUBT)
+        if quotes or (lists and names.search(notice.text)):
             db.execute("DELETE FROM feed WHERE outbox_id = ?", [notice.id])
             _reduce(db, notice, notice.due_at)
 

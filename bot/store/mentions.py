@@ -7,6 +7,7 @@ from typing import Any
 import sqlite_utils
 
 from bot.domain import Mention, MentionState
+from bot.store import opt_outs
 
 
 def add(
@@ -96,7 +97,7 @@ def taken_since(
 
 def is_opted_out(db: sqlite_utils.Database, person: str) -> bool:
     """Whether a person wants to have nothing to do with us."""
-    return db.execute("SELECT 1 FROM opt_outs WHERE subject = ?", [f"person:{person}"]).fetchone() is not None
+    return opt_outs.holds(db, opt_outs.person(person))
 
 
 def said_by(db: sqlite_utils.Database, platform: str, account: str, remote_id: str) -> tuple[int | None, str] | None:

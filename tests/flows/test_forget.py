@@ -98,6 +98,8 @@ def furnish(folder: Path, db: Db) -> None:
         for state in PostState:
             post_in(db, state, persona.name, persona.id, place, handles[-1])
         answered(db, persona.id, persona.name, place)
+    for place, who in ((PLACE, "ben, jo"), (OTHER, "jo")):
+        outbox.notify(db, "choose:1", f"Choose who answers here: {who}.", NOW, place=place)
     places.settle(db, PLACE, places.Settled(("discord", "6")))
 
 
@@ -165,7 +167,7 @@ def answered(db: Db, persona_id: int, persona: str, place: str) -> None:
         {
             "platform": "discord", "remote_id": f"{persona_id}", "place": place, "account": "5",
             "person": "discord:8", "kind": "mention", "persona_id": persona_id, "text": sentence(handle, 54, place),
-            "state": "open", "at": NOW,
+            "state": "open", "taken": 1, "at": NOW,
         }
     )  # fmt: skip
     db["listening"].insert(
