@@ -26,11 +26,33 @@ GERMAN: Mapping[str, str] = {
     "settings": "einstellungen",
     "help": "hilfe",
     "status": "status",
+    "train": "lernen",
+    "forget": "vergessen",
+    "optout": "abmelden",
+    "privacy": "datenschutz",
     # What they do
     "Writes as somebody would": "Schreibt, wie jemand schreiben würde",
     "Who: a handle, or several mixed, as in jo+kim": "Wer: ein Handle, oder mehrere gemischt, wie in jo+kim",
     "What it begins with": "Womit es anfängt",
     "How many texts, 1 to 5": "Wie viele Texte, 1 bis 5",
+    "Learns how somebody writes, from their tweets": "Lernt aus Tweets, wie jemand schreibt",
+    "Removes all that is held of a handle here": "Entfernt alles, was hier zu einem Handle da ist",
+    "The bot leaves you alone, or you ask that a handle be forgotten": (
+        "Der Bot lässt dich in Ruhe, oder du bittest, ein Handle zu vergessen"
+    ),
+    "What is kept of you, why, for how long, and how it ends": (
+        "Was über dich aufbewahrt wird, wozu, wie lange, und wie es endet"
+    ),
+    "tweets.js of an X archive (zipped is fine), .jsonl or .csv; none: what is held already": (
+        "tweets.js eines X-Archivs (auch gezippt), .jsonl oder .csv; keine: was schon da ist"
+    ),
+    "Whose tweets they are; or, without a file, who is held here, as in jo+kim": (
+        "Von wem die Tweets sind; ohne Datei: wer schon da ist, auch jo+kim"
+    ),
+    "Whether you have this person's permission": "Ob du die Erlaubnis dieser Person hast",
+    "Whose tweets, personas and texts are to go": "Wessen Tweets, Personas und Texte verschwinden sollen",
+    "Who should be forgotten here, if not you": "Wer hier vergessen werden soll, wenn nicht du",
+    "Take it back": "Zurücknehmen",
     "Who can be imitated here": "Wer hier nachgeahmt werden kann",
     "Who a persona is, what it was made of, and how it sounds": "Wer eine Persona ist, woraus sie kam, wie sie klingt",
     "What personas say by themselves, and when": "Was Personas von sich aus sagen, und wann",
@@ -71,6 +93,9 @@ GERMAN: Mapping[str, str] = {
     # Names of options
     "handle": "handle",
     "count": "anzahl",
+    "file": "datei",
+    "permission": "erlaubnis",
+    "undo": "zurück",
     "name": "name",
     "every": "alle",
     "at": "um",

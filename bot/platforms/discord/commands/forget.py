@@ -123,9 +123,7 @@ def line(found: Mapping[str, Any], guild_id: int | None) -> str:
 
 
 def opt_out(front: Front) -> app_commands.Command[Any, ..., Any]:
-    @app_commands.command(
-        name="optout", description="The bot leaves you alone; or asks that a handle be forgotten here"
-    )
+    @app_commands.command(name="optout", description="The bot leaves you alone, or you ask that a handle be forgotten")
     @app_commands.describe(handle="Who should be forgotten here, if not you", undo="Take it back")
     @app_commands.allowed_installs(guilds=True, users=True)
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
