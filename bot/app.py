@@ -72,6 +72,8 @@ class App:
         moderators = Moderators(Moderator.of(config.moderation))
         self._read_config = read_config or (lambda: config)
         self.token = secret(config.hub.token_env, environ)
+        # Platforms that a command may queue posts for, though only the running bot can speak there.
+        self.configured = ("discord",) if secret(config.discord.token_env, environ) else ()
         self.database = Database(data)
         self.wake = nothing  # lets a running bot look at once for what is due,
         self.queued = asyncio.Event()  # and for what may be said
@@ -179,7 +181,7 @@ class App:
 
     def check_platform(self, platform: str) -> None:
         """Raises UnknownPlatform for one through which nothing is spoken: what is queued for it would only wait."""
-        known = {LocalPoster.platform, *(poster.platform for poster in self.posters)}
+        known = {LocalPoster.platform, *self.configured, *(poster.platform for poster in self.posters)}
         if platform not in known:
             raise UnknownPlatform(platform=platform, nearest=did_you_mean(platform, known))
 
@@ -256,10 +258,10 @@ class App:
         self,
         on_post: Callable[[FeedEntry], None],
         stop: asyncio.Event,
-        beside: Callable[[], Collection[Coroutine[Any, Any, Any]]] = tuple,
+        beside: Collection[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
         """The long-running bot: fires schedules, delivers the outbox, does what people wait for and makes texts ahead
-        until `stop` is set; `beside` gives what else is to run as long."""
+        until `stop` is set; what is `beside` runs as long."""
         await self.database.run(lambda db: outbox.recover(db, clock.now_ms()))
         local = LocalPoster(self.database, on_post)
         posters: dict[str, Poster] = {poster.platform: poster for poster in (local, *self.posters)}
@@ -295,7 +297,7 @@ class App:
             self._keep_replying(),
             self.desk.run(),
             self.imitator.ahead.keep_ready(self.imitator.make_ahead, self.lease),
-            *beside(),
+            *(work() for work in beside),
         )
         tasks = [asyncio.create_task(each) for each in work]
         stopped = asyncio.create_task(stop.wait())

@@ -19,7 +19,7 @@ from bot import log
 from bot.app import App
 from bot.cli import lines, show
 from bot.cli.signals import stop_on_signals
-from bot.config import load_config
+from bot.config import Config, load_config, secret
 from bot.domain import FeedEntry
 from bot.errors import MockingbirdError
 from bot.web.door import Inside, door
@@ -119,7 +119,7 @@ async def do(asked: argparse.Namespace, environ: Mapping[str, str], began: float
     folder = data_folder(asked.data, environ)
     open_app = partial(App, config, folder, environ, read_config)
     if asked.verb == "run":
-        await run(open_app, asked.json)
+        await run(open_app, config, environ, asked.json)
     else:
         await ask(VERBS[" ".join(filter(None, (asked.verb, asked.part)))], folder, open_app, asked, began)
 
@@ -162,10 +162,16 @@ def title_of(asked: argparse.Namespace) -> str:
     return " + ".join(getattr(asked, "handles", ()))
 
 
-async def run(open_app: Callable[[], App], as_json: bool) -> None:
+async def run(open_app: Callable[..., App], config: Config, environ: Mapping[str, str], as_json: bool) -> None:
     """The bot, until Ctrl-C or SIGTERM; SIGHUP reads the configuration again."""
     from bot.web.api import serving  # aiohttp takes longer to import than most commands take
 
+    discord = None
+    if secret(config.discord.token_env, environ) is not None:
+        from bot.platforms.discord.run import Discord  # and so does discord.py
+
+        discord = Discord(config.discord, environ)
+    posters = () if discord is None else (discord.poster,)
     posts: deque[FeedEntry] = deque(maxlen=MOST_TOLD)
 
     def on_post(post: FeedEntry) -> None:
@@ -174,14 +180,15 @@ async def run(open_app: Callable[[], App], as_json: bool) -> None:
         else:
             show.say(show.entry(post))
 
-    async with open_app() as app, serving(app):
+    async with open_app(posters=posters) as app, serving(app):
+        beside = () if discord is None else (partial(discord.run, app),)
         stop = stop_on_signals()
         hung_up = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
         reloading = asyncio.create_task(keep_reloading(app, hung_up))
         show.note("Mockingbird is running; Ctrl-C stops it.")
         try:
-            await app.run(on_post, stop)
+            await app.run(on_post, stop, beside)
         finally:
             reloading.cancel()
     if as_json:

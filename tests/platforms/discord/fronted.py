@@ -11,6 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import discord
+import discord.http
+from discord import app_commands
+
 from bot.app import App
 from bot.clock import now_ms
 from bot.config import Config, DiscordSettings
@@ -154,7 +158,9 @@ class Alone:
 
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
-        config = Config.model_validate({"quota": {"waiting_per_person": 5}, "discord": {"cooldown_seconds": 0}})
+        here = discord.http.Route.BASE  # where the tests have sent discord.py
+        chosen = {"quota": {"waiting_per_person": 5}, "discord": {"api_base": here, "cooldown_seconds": 0}}
+        config = Config.model_validate(chosen)
         async with App(config, self.data, {}) as self.app, contextlib.AsyncExitStack() as stack:
             app = self.app
             app.desk = Desk(app.database, config.quota, self.script.imitate, self._train, 2)

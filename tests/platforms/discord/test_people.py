@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
 from bot.platforms.discord import privacy
-from bot.platforms.discord.commands import COMMANDS, train
 from bot.store import consents, opt_outs, outbox, personas, timelines
 from tests.command import tweets_of
 from tests.platforms.discord.fronted import Bot
@@ -29,9 +27,6 @@ HANDLE = "gullwatcher"
 @pytest.fixture
 async def bot(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
     send_discord_py(monkeypatch, place.server)
-    host = {"trusted": lambda url: url.host == "127.0.0.1"}
-    ours = tuple(partial(make, **host) if make is train.train else make for make in COMMANDS)
-    monkeypatch.setattr("tests.platforms.discord.fronted.COMMANDS", ours)
     bot = Bot(place, tmp_path / "data")
     await bot.start()
     yield bot

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import discord
@@ -20,7 +21,7 @@ from bot.platforms.discord.layout.listing import sentence
 from bot.platforms.discord.original import say
 from bot.platforms.discord.sentences import sentence as sentence_of
 from bot.platforms.discord.texts import name
-from bot.platforms.discord.uploads import MIB, Trusted, fetched, of_discord
+from bot.platforms.discord.uploads import MIB, Trusted, fetched, trusts
 from bot.store import opt_outs, personas, timelines
 from bot.store.database import Db
 from bot.web.operation import Answer
@@ -38,9 +39,9 @@ HOW = (
 )
 
 
-def train(front: Front, trusted: Trusted = of_discord) -> app_commands.Command[Any, ..., Any]:
-    """`trusted` says from where a file may be fetched."""
+def train(front: Front) -> app_commands.Command[Any, ..., Any]:
     room = asyncio.Semaphore(AT_ONCE)
+    trusted = partial(trusts, front.app.config.discord.api_base)
 
     @app_commands.command(name="train", description="Learns how somebody writes, from their tweets")
     @app_commands.describe(
