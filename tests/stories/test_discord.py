@@ -43,9 +43,9 @@ class Meadow:
             "MOCKINGBIRD__DISCORD__COOLDOWN_SECONDS": "0",
             "MOCKINGBIRD__TRAINING__RECIPE": "quick",
         }
-        identified = self.server.gateway.identifies
+        identified = len(self.server.gateway.identifies)
         self.process = Shell(self.shell.folder, environ, self.shell.started).start("run")
-        await self.world.until(lambda: self.server.gateway.identifies > identified, LONGEST)
+        await self.world.until(lambda: len(self.server.gateway.identifies) > identified, LONGEST)
         await self.world.until(lambda: self.world.commands.get(None), LONGEST)
 
     async def end(self, how: signal.Signals = signal.SIGTERM) -> subprocess.Popen[str]:

@@ -13,7 +13,6 @@ from typing import Any
 
 import discord
 import discord.http
-from discord import app_commands
 
 from bot.app import App
 from bot.clock import now_ms
