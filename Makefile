@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 TORCH_INDEX ?=
 ARGS ?=
 
-.PHONY: help setup demo test long interleavings chaos lint format base base-quality replies imitation cyborgs schedules bench gpu clean
+.PHONY: help setup demo test long interleavings chaos lint format base base-quality replies imitation cyborgs schedules flood bench gpu clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -66,6 +66,9 @@ cyborgs: setup  ## how to make one voice of two people: make cyborgs ARGS="--tim
 
 schedules: setup  ## how the bot bears ten thousand schedules: make schedules ARGS="--json FILE"
 	@$(BIN)/python -P -m bench.schedules $(ARGS)
+
+flood: setup  ## how Discord's commands are borne: make flood ARGS="[--only flood|training] --json FILE"
+	@$(BIN)/python -P -m bench.flood $(ARGS)
 
 # The peers that the engine is compared with; nothing else needs them.
 PEERS := $(VENV)/.peers

@@ -267,6 +267,7 @@ class MockingbirdClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """Called once, between login and the gateway."""
+        self._kept.logged_in(self)
         if self._ears.translator is not None:
             await self.tree.set_translator(self._ears.translator)
         self._syncing = asyncio.create_task(self._keep_synced())

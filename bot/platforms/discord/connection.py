@@ -18,7 +18,7 @@ GATEWAY = discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY
 
 
 class Connection:
-    """`client` is the one that became ready last, until it is closed. While Discord's gateway is away it stays, and
+    """`client` is the one that logged in last, until it is closed. While Discord's gateway is away it stays, and
     can often speak all the same; `online` says whether it hears."""
 
     def __init__(self) -> None:
@@ -27,10 +27,14 @@ class Connection:
         self._there = asyncio.Event()
 
     async def ready(self) -> discord.Client:
-        """The client, as soon as there is one."""
-        while self.client is None:
+        """The client, as soon as there is one that knows its servers."""
+        while self.client is None or not self._there.is_set():
             await self._there.wait()
         return self.client
+
+    def logged_in(self, client: discord.Client) -> None:
+        """This client can speak, which goes over HTTP; commands come before it knows its servers."""
+        self.client = client
 
     def began(self, client: discord.Client) -> None:
         """This client is ready."""

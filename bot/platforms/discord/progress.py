@@ -65,7 +65,10 @@ class Progress:
         self._news.set()
 
     async def keep_showing(self) -> None:
-        await asyncio.sleep(FIRST_S)
+        if self._row.kind == "train":  # it takes long enough to be cancelled from the beginning
+            self._news.set()
+        else:
+            await asyncio.sleep(FIRST_S)
         try:
             while True:
                 left_s = (self._row.token_until - LAST_MS - self._front.now()) / 1000
