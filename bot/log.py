@@ -17,6 +17,7 @@ _SECRETS = re.compile(
     r"|(?P<user>://[^\s/:@]*:)[^\s/@]+(?=@)"
     r"|\b(?:hf|gh[pousr]|github_pat|xox[abp]|sk)[_-][\w-]{16,}"  # Hugging Face, GitHub, Slack, OpenAI
     r"|\b[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}"  # Discord
+    r"|(?P<path>/(?:webhooks|interactions)/\d+/)[\w-]{16,}"  # what stands there is all that Discord asks for
     r"|\b\d{5,}-[A-Za-z0-9]{30,}|\bAAAA[\w%]{40,}",  # X: access token, app-only bearer
     re.IGNORECASE,
 )
@@ -48,7 +49,8 @@ def setup(level: str, stream: TextIO) -> None:
 
 def redacted(text: str) -> str:
     """The text with [redacted] in place of whatever looks like a token, a password or another credential."""
-    return _SECRETS.sub(lambda found: f"{found['kept'] or found['name'] or found['user'] or ''}[redacted]", text)
+    kept = ("kept", "name", "user", "path")
+    return _SECRETS.sub(lambda found: f"{next(filter(None, map(found.group, kept)), '')}[redacted]", text)
 
 
 def _value(key: str, value: object) -> str:

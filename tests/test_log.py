@@ -96,6 +96,8 @@ def test_any_message_and_extra_is_one_line_that_can_be_written(text: str) -> Non
         (f"logging in with {DISCORD}", DISCORD),
         ("1234567-" + "aB3" * 14, "aB3aB3"),
         ("https://me:hunter2@example.com/", "hunter2"),
+        ("POST https://discord.com/api/v10/interactions/123/aW50ZXJhY3Rpb246_x-1/callback", "aW50ZXJh"),
+        ("PATCH /api/v10/webhooks/123/aW50ZXJhY3Rpb246_x-1/messages/@original", "aW50ZXJh"),
     ],
 )
 def test_what_looks_like_a_secret_is_redacted(message: str, secret: str) -> None:

@@ -54,6 +54,7 @@ def point_at(settings: DiscordSettings) -> None:
     discord.http.Route.BASE = settings.api_base.rstrip("/") or API
     discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(settings.gateway_url or str(GATEWAY))
     logging.getLogger("discord").setLevel(logging.INFO)
+    discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False  # it does not talk, and needs not to be told
 
 
 def read_token(settings: DiscordSettings, environ: Mapping[str, str]) -> str | None:
