@@ -43,7 +43,9 @@ WATCHED_S = 60.0  # while a persona trains
 START_S = 60.0
 SETTINGS = {
     "MOCKINGBIRD__DISCORD__COOLDOWN_SECONDS": "0",  # or what comes too soon is refused before it costs anything
-    "MOCKINGBIRD__TRAINING__RECIPE": "standard",
+    # or who asks again and again is refused from the two hundredth time on
+    "MOCKINGBIRD__QUOTA__IMITATIONS_PER_PERSON_PER_DAY": "0",
+    "MOCKINGBIRD__QUOTA__IMITATIONS_PER_PLACE_PER_DAY": "0",
 }
 
 
@@ -59,14 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.bot:
         print(json.dumps(asyncio.run(watched_bot(Path(asked.bot[0]), float(asked.bot[1])))))
         return
+    parts = {
+        "flood": partial(flood, rate=asked.rate, seconds=asked.seconds),
+        "training": partial(beside_a_training, seconds=asked.watched),
+    }
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="mockingbird-flood-") as folder:
-        data = Path(folder)
-        asyncio.run(prepare(data))
-        if asked.only != "training":
-            found |= asyncio.run(flood(data, asked.rate, asked.seconds))
-        if asked.only != "flood":
-            found |= asyncio.run(beside_a_training(data, asked.watched))
+    for part, measure in parts.items():
+        if asked.only in (None, part):
+            # A bot of its own, which has not told any other Discord of its commands.
+            with tempfile.TemporaryDirectory(prefix="mockingbird-flood-") as folder:
+                asyncio.run(prepare(Path(folder)))
+                found |= asyncio.run(measure(Path(folder)))
     for name, figure in found.items():
         print(f"{name:>32}  {figure:,.3f}" if isinstance(figure, float) else f"{name:>32}  {figure:,}")
     if asked.json:
@@ -105,7 +110,8 @@ async def discord_with(command: Sequence[str], heartbeat_s: float) -> AsyncItera
             sys.executable, "-P", *command, env=environ, stdout=asyncio.subprocess.PIPE
         )
         try:
-            await discord.world.until(lambda: discord.world.commands.get(None), START_S)
+            await discord.world.until(lambda: discord.world.commands.get(None) and discord.gateway.identifies, START_S)
+            await discord.gateway.ready()
             yield discord, bot
         finally:
             if bot.returncode is None:
