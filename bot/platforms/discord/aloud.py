@@ -33,7 +33,7 @@ async def speak_aloud(front: Front, row: interactions.Interaction) -> None:
     """Queues the answer as a reply in the channel where it was asked, and closes the interaction with it: both or
     neither. Where the bot cannot speak, only whoever runs it hears of it; where the message shows the answer already,
     because the bot was killed or the connection broken off before we knew, nothing is said."""
-    channel = await _channel(front, row)
+    channel = await channel_of(front, row)
     if channel is not None and await _stands(channel, row):
         await front.app.database.run(lambda db: interactions.close(db, row.id, "answered"))
         return
@@ -99,7 +99,7 @@ def spoken(row: interactions.Interaction) -> str:
     return "\n".join([*notes(row), head, *(text[:each] for text in texts)])
 
 
-async def _channel(front: Front, row: interactions.Interaction) -> discord.abc.Messageable | None:
+async def channel_of(front: Front, row: interactions.Interaction) -> discord.abc.Messageable | None:
     """Where it was asked; None if the bot has no access to it."""
     wait_s = LOOK_S
     while row.channel.isdecimal():

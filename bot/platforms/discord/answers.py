@@ -23,6 +23,7 @@ from bot.platforms.discord.front import Front, Interaction, asker
 from bot.platforms.discord.layout.listing import sentence
 from bot.platforms.discord.original import EARLY_MS, TOKEN_MS, Gone, acknowledge, say, settle
 from bot.platforms.discord.progress import showing
+from bot.platforms.discord.webhook import speak_by_name
 from bot.store import interactions, personas
 from bot.store.database import Db
 from bot.web.operations.imitations import LONGEST_S
@@ -241,6 +242,7 @@ async def _keep(
 
 
 async def _answer(front: Front, row: interactions.Interaction) -> None:
+    row = await speak_by_name(front, row)
     try:
         message_id = await settle(front, row, lambda: shown.view(row))
     except Gone as gone:

@@ -15,6 +15,7 @@ from bot.platforms.discord.cooldowns import Cooldowns
 from bot.platforms.discord.following import Following
 from bot.platforms.discord.overrides import Known
 from bot.platforms.discord.seal import Seal
+from bot.platforms.discord.webhooks import Webhooks
 from bot.web.operation import Answer, Asked, Operation
 
 A = TypeVar("A", bound=Asked)
@@ -35,6 +36,7 @@ class Front:
     overrides: Known = field(default_factory=Known)
     now: Callable[[], int] = now_ms
     following: Following = field(default_factory=Following)
+    webhooks: Webhooks = field(default_factory=Webhooks)
 
     async def ask(self, interaction: Interaction, operation: Operation[A], asked: A) -> Answer:
         """Does an operation for whoever uses a command; raises MockingbirdError."""

@@ -7,10 +7,14 @@ from typing import Any
 
 import discord
 
-from bot.platforms.discord.layout.imitation import Imitation, imitation
+from bot.platforms.discord.layout.imitation import Imitation, imitation, texts_alone
 from bot.platforms.discord.layout.listing import sentence
 from bot.store import interactions
 from bot.store.personas import slug, split
+
+BY_NAME = "by_name"
+"""In an answer: the id of the message in which a webhook says the texts, so that the original does not; "" if it may
+have."""
 
 
 def answer_of(asked: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,12 +34,24 @@ def view(row: interactions.Interaction, *more: str) -> discord.ui.LayoutView:
     assert row.answer is not None
     if "sentence" in row.answer:
         return sentence(row.answer["sentence"])
-    message = "" if row.asked.get("of_message") else row.asked.get("reply_to") or ""
-    texts = tuple(candidate["text"] for candidate in row.answer["candidates"])
-    laid_out = imitation(Imitation(row.id, persona_of(row), texts, message, may_post=True))
+    laid_out = imitation(_imitation(row))
     if said := [*notes(row), *more]:  # in one, because a message has at most forty components
         laid_out.add_item(discord.ui.TextDisplay("\n".join(f"-# {note}" for note in said)))
     return laid_out
+
+
+def alone(row: interactions.Interaction, mark: int) -> discord.ui.LayoutView:
+    """The texts without buttons, for where a webhook says them; `mark` is the number of the part that names the
+    speaker."""
+    return texts_alone(_imitation(row), mark)
+
+
+def _imitation(row: interactions.Interaction) -> Imitation:
+    assert row.answer is not None
+    message = "" if row.asked.get("of_message") else row.asked.get("reply_to") or ""
+    texts = tuple(candidate["text"] for candidate in row.answer["candidates"])
+    elsewhere = bool(row.answer.get(BY_NAME))
+    return Imitation(row.id, persona_of(row), texts, message, may_post=True, elsewhere=elsewhere)
 
 
 def notes(row: interactions.Interaction) -> list[str]:

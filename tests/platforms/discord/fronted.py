@@ -49,6 +49,7 @@ class Script:
     trained: list[int] = field(default_factory=list)  # jobs
     hear: Hear = lambda event: None
     cut: bool = False
+    says: str = ""  # instead of a text with a number
 
     def __post_init__(self) -> None:
         self.free.set()
@@ -59,7 +60,7 @@ class Script:
         await self.free.wait()
         if self.errors:
             raise self.errors.pop(0)
-        texts = [f"text {number}.{index + 1}{' and on' * index}" for index in range(asked.get("n") or 1)]
+        texts = [self.says or f"text {number}.{index + 1}{' and on' * index}" for index in range(asked.get("n") or 1)]
         return {
             "persona": asked["persona"], "checkpoint": "1", "prompt": asked.get("prompt") or "", "cut": self.cut,
             "message": asked.get("reply_to"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import discord
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.platforms.discord.layout.approval import Doubt, Draft, doubt, draft, settled
-from bot.platforms.discord.layout.imitation import Imitation, imitation
+from bot.platforms.discord.layout.imitation import Imitation, imitation, texts_alone
 from bot.platforms.discord.layout.listing import Line, Listing, listing, sentence
 from bot.platforms.discord.layout.parts import Meaning, custom_id, duration, parsed
 from bot.platforms.discord.layout.training import Offer, Queued, Training, ahead_of_you, offer, queued, training
@@ -37,7 +38,7 @@ doubt_fields = st.builds(Doubt, st.just(ID), hostile, hostile, st.just("discord"
 number = st.none() | st.floats(0, 1e7) | st.just(float("nan"))
 layouts: st.SearchStrategy[Made] = st.one_of(
     st.tuples(
-        st.just(imitation),
+        st.sampled_from([imitation, partial(texts_alone, mark=7_000)]),
         st.tuples(
             st.builds(
                 Imitation, st.just(ID), hostile, st.lists(hostile, min_size=1, max_size=5).map(tuple), hostile,
@@ -157,6 +158,7 @@ LONG = [
     (imitation, Imitation(ID, "*" * 99, ("*_" * 2000, "`" * 3000, "\U0001f600" * 3000, "> x\n" * 999), "~" * 999)),
     (imitation, Imitation(ID, "jo", ("*" * 9000,))),
     (imitation, Imitation(ID, "jo", ("one", "two", "three", "four", "five", "six"), may_post=True)),
+    (partial(texts_alone, mark=7_000), Imitation(ID, "*" * 99, ("*_" * 2000, "`" * 3000, "> x\n" * 999))),
     (training, Training("7", "_" * 999, 10**9, 10**9, 1e300, 1e300, 1e300, "|" * 9999)),
     (queued, Queued("7", "The training of", "*" * 999, 10**12, 1e300)),
     (offer, Offer("*" * 999, True, "*" * 999)),

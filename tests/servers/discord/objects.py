@@ -147,6 +147,7 @@ class Channel:
     recipient: User | None = None
     overwrites: dict[str, tuple[int, int]] = field(default_factory=dict)  # by role or user: what it allows, denies
     messages: dict[str, Message] = field(default_factory=dict)  # all that were ever sent, in order
+    parent: Channel | None = None  # of which it is a thread
 
     def payload(self) -> JSON:
         last = next(reversed(self.messages), None)
@@ -157,6 +158,14 @@ class Channel:
             {"id": who, "type": 0 if who in self.guild.roles else 1, "allow": str(allow), "deny": str(deny)}
             for who, (allow, deny) in self.overwrites.items()
         ]
+        if self.parent is not None:
+            archive = {"archived": False, "auto_archive_duration": 1440, "archive_timestamp": stamp(0), "locked": False}
+            return {
+                "id": self.id, "type": 11, "flags": 0, "guild_id": self.guild.id, "name": self.name,
+                "parent_id": self.parent.id, "owner_id": self.guild.owner.id, "rate_limit_per_user": 0,
+                "last_message_id": last, "thread_metadata": archive | {"create_timestamp": stamp(0)},
+                "message_count": len(self.messages), "member_count": 1, "total_message_sent": len(self.messages),
+            }  # fmt: skip
         return {
             "id": self.id, "type": 0, "flags": 0, "guild_id": self.guild.id, "name": self.name, "position": 0,
             "permission_overwrites": overwrites, "parent_id": None, "topic": None, "nsfw": False,

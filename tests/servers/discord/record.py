@@ -155,7 +155,7 @@ class Record:
         for layer in ([guild.id], [role.id for role in member.roles], [user.id]):
             denied = granted = 0
             for who in layer:
-                allow, deny = channel.overwrites.get(who, (0, 0))
+                allow, deny = (channel.parent or channel).overwrites.get(who, (0, 0))
                 denied, granted = denied | deny, granted | allow
             allowed = allowed & ~denied | granted
         return allowed if allowed & Permission.VIEW_CHANNEL else 0
@@ -232,6 +232,13 @@ class Record:
         if guild.installed and not first:
             self.publish(Event("CHANNEL_CREATE", channel.payload(), GUILDS))
         return channel
+
+    def add_thread(self, parent: Channel, name: str) -> Channel:
+        """A public one, whose permissions are its channel's."""
+        thread = Channel(self.new_id(), name, parent.guild, parent=parent)
+        self.channels[thread.id] = thread
+        self.publish(Event("THREAD_CREATE", thread.payload(), GUILDS))
+        return thread
 
     def add_user(self, name: str, bot: bool = False) -> User:
         user = User(self.new_id(), name, bot)

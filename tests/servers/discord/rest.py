@@ -185,8 +185,14 @@ def execute(record: Record, call: Call) -> Answer:
     if int(call.body.get("flags") or 0) & COMPONENTS_V2 and call.query.get("with_components", "") not in ("true", "1"):
         raise ApiError(400, 50006, "Cannot send an empty message")
     name = call.body.get("username") or webhook.name
+    _check_name("username", name)
+    channel = webhook.channel
+    if thread_id := call.query.get("thread_id"):
+        channel = record.channel_of(thread_id)
+        if channel.parent is not webhook.channel:
+            raise ApiError(404, 10003, "Unknown Channel")
     author = User(webhook.id, name, bot=True)
-    message = messages.create(record, webhook.channel, author, call.body, call.files, webhook)
+    message = messages.create(record, channel, author, call.body, call.files, webhook)
     return (200, message.payload()) if call.query.get("wait", "").lower() in ("true", "1") else (204, None)
 
 
@@ -235,11 +241,19 @@ def create_webhook(record: Record, call: Call) -> Answer:
     record.require(channel, Permission.MANAGE_WEBHOOKS)
     if sum(found.channel is channel for found in record.webhooks.values()) >= 15:
         raise ApiError(400, 30007, "Maximum number of webhooks reached (15)")
-    if any(word in call.body["name"].lower() for word in ("clyde", "discord")):
-        raise invalid("name", "USERNAME_INVALID_CONTAINS", "Username cannot contain this")
+    if channel.parent is not None:
+        raise ApiError(400, 50024, "Cannot execute action on this channel type")
+    _check_name("name", call.body["name"])
     made = Webhook(record.new_id(), secrets.token_urlsafe(48), channel, call.body["name"], record.bot, record.bot.id)
     record.webhooks[made.id] = made
     return 200, made.payload()
+
+
+def _check_name(where: str, name: str) -> None:
+    if any(word in name.lower() for word in ("clyde", "discord")):
+        raise invalid(where, "USERNAME_INVALID_CONTAINS", "Username cannot contain this")
+    if not 1 <= len(name) <= 80:
+        raise invalid(where, "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 80 in length.")
 
 
 def _webhook(record: Record, call: Call) -> Webhook:

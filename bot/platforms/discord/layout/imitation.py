@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import discord
@@ -15,7 +16,8 @@ AROUND = 600  # characters of ours at most, beside the texts
 
 @dataclass(frozen=True)
 class Imitation:
-    """`id` names the answer in which the texts are kept, `message` is what they reply to."""
+    """`id` names the answer in which the texts are kept, `message` is what they reply to; `elsewhere` says that
+    another message shows them."""
 
     id: str
     persona: str
@@ -23,19 +25,41 @@ class Imitation:
     message: str = ""
     may_post: bool = False
     allow_links: bool = False
+    elsewhere: bool = False
 
 
 def imitation(shown: Imitation) -> discord.ui.LayoutView:
-    texts = shown.texts[:MOST_TEXTS]
-    each = (TEXT - AROUND) // max(1, len(texts))
+    texts = _texts(shown)
     head = speaker(shown.persona) + (f", in reply to\n{quoted(shown.message)}" if shown.message else "")
     parts: list[Part] = [head, None]
     for index, text in enumerate(texts):
-        number = f"-# {index + 1} of {len(texts)}\n" if len(texts) > 1 else ""
-        parts.append(number + said(text, shown.allow_links, each))
+        if not shown.elsewhere:
+            parts.append(text)
+        elif len(texts) > 1:
+            parts.append(_number(index, texts).rstrip())
         parts.append(_about_one(shown, index))
     parts.append(_about_all(shown, len(texts)))
     return view(*parts)
+
+
+def texts_alone(shown: Imitation, mark: int) -> discord.ui.LayoutView:
+    """The texts and who speaks, in a part with the number `mark`, outside of any frame."""
+    made = discord.ui.LayoutView(timeout=None)
+    for text in _texts(shown):
+        made.add_item(discord.ui.TextDisplay(text))
+    made.add_item(discord.ui.TextDisplay(f"-# {speaker(shown.persona)}", id=mark))
+    made.stop()
+    return made
+
+
+def _texts(shown: Imitation) -> list[str]:
+    texts = shown.texts[:MOST_TEXTS]
+    each = (TEXT - AROUND) // max(1, len(texts))
+    return [_number(index, texts) + said(text, shown.allow_links, each) for index, text in enumerate(texts)]
+
+
+def _number(index: int, texts: Sequence[str]) -> str:
+    return f"-# {index + 1} of {len(texts)}\n" if len(texts) > 1 else ""
 
 
 def _about_one(shown: Imitation, index: int) -> tuple[Button, ...]:
