@@ -39,7 +39,7 @@ from bot.pool.lease import Lease
 from bot.pool.local import LocalPool, WorkerSettings
 from bot.pool.protocol import Tell
 from bot.pool.trainer import train
-from bot.store import accounts, ledger, mentions, occurrences, outbox, phrases, recent, schedules
+from bot.store import accounts, ledger, mentions, occurrences, outbox, personas, phrases, recent, schedules
 from bot.store.database import Database, Db
 from bot.store.decisions import Judge
 from bot.store.ledger import Limits
@@ -341,6 +341,12 @@ class App:
     async def _imitate(self, asked: Mapping[str, Any], person: str, place: str) -> Mapping[str, Any]:
         """Does a request: `persona`, and if it is given `prompt`, `n`, `seed`, `reply_to`, `temperature`, `top_p`,
         `max_tokens`."""
+
+        def check(db: Db) -> None:
+            if (persona := personas.find(db, asked["persona"])) is not None:
+                personas.check_place(persona, place)
+
+        await self.database.run(check)
         chosen = {name: asked[name] for name in ("temperature", "top_p", "max_tokens") if asked.get(name) is not None}
         done = await self.imitator.imitate(
             *(asked["persona"], asked.get("prompt") or "", asked.get("n") or 1, asked.get("seed")),

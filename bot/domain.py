@@ -44,6 +44,10 @@ class Persona:
         """By which it is found from everywhere; what people of its own place call it is the slug."""
         return self.slug if self.place == SHELL else f"{self.place}/{self.slug}"
 
+    def may_speak_for(self, place: str) -> bool:
+        """Others' personas are a place's to use only while they are shared; whoever runs the bot may use any."""
+        return self.shared or place in (self.place, SHELL)
+
 
 class JobState(StrEnum):
     QUEUED = "queued"

@@ -359,6 +359,11 @@ class NotAllowed(MockingbirdError):
     """This is for those who may use /{command} here."""
 
 
+class MayNotForget(MockingbirdError):
+    """Only members with the permission Manage Server may forget somebody here, and who gave their own archive. Anybody
+    may ask for it with /optout and the handle."""
+
+
 class CoolingDown(MockingbirdError):
     """Not so fast: /{command} is there for you again in {seconds} s."""
 

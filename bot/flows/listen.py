@@ -13,7 +13,7 @@ from bot.config import ReplySettings
 from bot.domain import SHELL, Mention, Persona
 from bot.errors import MockingbirdError
 from bot.flows.imitate import storable
-from bot.store import listening, mentions, mutes, outbox, personas
+from bot.store import listening, mentions, mutes, opt_outs, outbox, personas
 from bot.store.database import Database, Db
 from bot.store.listening import Listening
 from bot.store.requests import in_words
@@ -53,7 +53,9 @@ class Silence:
 def heard(db: Db, mention: Mention, settings: ReplySettings, now: int, draw: Draw) -> Persona | Silence | None:
     """Keeps what is to be answered, and who answers; or why it is not answered. None for what was heard before; and of
     who wants to have nothing to do with us, nothing is kept."""
-    if mentions.is_opted_out(db, mention.person) or mentions.is_known(db, mention.platform, mention.remote_id):
+    if opt_outs.holds(db, opt_outs.person(mention.person)) or mentions.is_known(
+        db, mention.platform, mention.remote_id
+    ):
         return None
     found = who_answers(db, mention, settings, now, draw)
     if isinstance(found, Persona):
@@ -134,10 +136,9 @@ def _persona(db: Db, mention: Mention, settled: Listening, said: tuple[int | Non
 
 
 def _may_speak(persona: Persona, mention: Mention, place: str) -> bool:
-    """Who was chosen, or spoke, by the wish of these people: others' personas are theirs to use only while shared, but
-    whoever runs the bot may use any."""
-    ours = persona.shared or persona.place == mention.place or place == SHELL
-    return ours and persona.run_id is not None
+    """Who was chosen, or spoke, by the wish of these people, or of whoever runs the bot."""
+    may = persona.may_speak_for(mention.place) or place == SHELL
+    return may and persona.run_id is not None
 
 
 def _too_often(db: Db, mention: Mention, settings: ReplySettings, now: int) -> Silence | None:
@@ -248,7 +249,7 @@ def may_speak_unasked(db: Db, mention: Mention, now: int) -> bool:
         or not settled.unasked
         or not _may_speak(persona, mention, settled.place)
         or cooling
-        or mentions.is_opted_out(db, mention.person)
+        or opt_outs.holds(db, opt_outs.person(mention.person))
         or is_muted(db, mention, persona, now)
         or mentions.open_on(db, mention.platform, mention.account)
     ):

@@ -15,7 +15,7 @@ from bot.flows.fire import Spoken
 from bot.flows.listen import Hint, give, is_muted, latest_ms, settled_for
 from bot.flows.post import Imitate
 from bot.moderation import Repeats
-from bot.store import mentions, outbox, personas
+from bot.store import mentions, opt_outs, outbox, personas
 from bot.store.database import Database, Db
 from training.clean import mended
 
@@ -169,7 +169,7 @@ async def answer(
 def _say(mention: Mention, persona: Persona, spoken: Spoken, seed: int, now: int, latest: int, db: Db) -> bool:
     """The answer and the end of its mention are written together or not at all. Raises SaidAlready."""
     late = now >= mention.at + latest
-    opted_out = mentions.is_opted_out(db, mention.person)
+    opted_out = opt_outs.holds(db, opt_outs.person(mention.person))
     if late or opted_out or is_muted(db, mention, persona, now):
         reason = "it was too late" if late else "the person wants no answers" if opted_out else "muted"
         mentions.settle(db, mention, MentionState.IGNORED, now, reason)
@@ -197,7 +197,7 @@ def _say(mention: Mention, persona: Persona, spoken: Spoken, seed: int, now: int
 def _ignore(mention: Mention, reason: str, hint: str, now: int, latest: int, db: Db) -> bool:
     """There is no answer; whoever waits is told so, unless they were told lately."""
     settled = mentions.settle(db, mention, MentionState.IGNORED, now, reason)
-    told = settled and bool(hint) and not mention.unasked and not mentions.is_opted_out(db, mention.person)
+    told = settled and bool(hint) and not mention.unasked and not opt_outs.holds(db, opt_outs.person(mention.person))
     if told:
         give(db, mention, Hint(f"sorry:{mention.person}:{now // HINT_MS}", hint), now, latest)
     return told

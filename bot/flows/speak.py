@@ -14,6 +14,7 @@ from bot.flows.fire import Spoken
 from bot.flows.freshness import Freshness
 from bot.flows.imitate import Imitation, Imitator
 from bot.moderation import Repeats
+from bot.store import personas
 from models.sampling import Sampling
 
 FURTHER = 4  # candidates that are made for a draft when none is left
@@ -29,7 +30,9 @@ class Speaker:
     sampling: Callable[[], Sampling]
 
     async def on_schedule(self, persona: Persona, schedule: Schedule, seed: int) -> Spoken:
-        """What a schedule says next; it repeats nothing that its account said lately."""
+        """What a schedule says next; it repeats nothing that its account said lately. Raises UnknownPersona, too,
+        if its place may no longer use the persona."""
+        personas.check_place(persona, schedule.place)
         recent = await self.freshness.of(schedule.platform, schedule.account, clock.now_ms())
         return await self.speak(persona, schedule.prompt, seed, None, recent, schedule.place)
 

@@ -104,7 +104,8 @@ def close(db: sqlite_utils.Database, interaction_id: str, state: State, message_
 
 def prune(db: sqlite_utils.Database, now: int) -> None:
     """Forgets tokens that have expired with what somebody else had written, unless that still waits for its answer, and
-    all that is so old that nobody uses it any more, but for what people have voted on."""
+    all that is so old that nobody uses it any more. Of what people have voted on only who asked and what is forgotten:
+    texts and votes are there to choose better by."""
     db.execute("UPDATE interactions SET token = NULL WHERE token IS NOT NULL AND token_until <= ?", [now])
     db.execute(
         f"""UPDATE interactions SET asked = {_WITHOUT_MESSAGE}
@@ -114,6 +115,10 @@ def prune(db: sqlite_utils.Database, now: int) -> None:
     db.execute(
         """DELETE FROM interactions WHERE state != 'open' AND created_at < ?
            AND id NOT IN (SELECT interaction_id FROM votes)""",
+        [now - KEPT_MS],
+    )
+    db.execute(  # what is left
+        "UPDATE interactions SET person = '', asked = '{}' WHERE state != 'open' AND created_at < ? AND person != ''",
         [now - KEPT_MS],
     )
 

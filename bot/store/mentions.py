@@ -7,7 +7,6 @@ from typing import Any
 import sqlite_utils
 
 from bot.domain import Mention, MentionState
-from bot.store import opt_outs
 
 
 def add(
@@ -93,11 +92,6 @@ def taken_since(
     query = """SELECT at FROM mentions WHERE taken AND platform = ? AND person = ? AND at > ?
                AND coalesce(?, account) = account ORDER BY at"""
     return [int(at) for (at,) in db.execute(query, [platform, person, since, account])]
-
-
-def is_opted_out(db: sqlite_utils.Database, person: str) -> bool:
-    """Whether a person wants to have nothing to do with us."""
-    return opt_outs.holds(db, opt_outs.person(person))
 
 
 def said_by(db: sqlite_utils.Database, platform: str, account: str, remote_id: str) -> tuple[int | None, str] | None:

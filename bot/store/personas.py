@@ -89,6 +89,13 @@ def speaking(db: sqlite_utils.Database, name: str, place: str | None = None) -> 
     return persona
 
 
+def check_place(persona: Persona, place: str) -> None:
+    """Raises UnknownPersona if the people of a place may not use it, or no longer: it may have been asked for by its
+    name, or by a button, while it was shared."""
+    if not persona.may_speak_for(place):
+        raise UnknownPersona(persona=persona.slug, nearest="", handles=" ".join(persona.handles))
+
+
 def complete(db: sqlite_utils.Database, place: str, typed: str, most: int) -> list[str]:
     """Whom somebody may mean who has typed so much, as handles joined by a plus: those that can speak and begin so
     first, then others of which one handle does; behind a first handle also who could be mixed with it."""

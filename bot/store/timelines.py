@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any
 
 import sqlite_utils
 
@@ -90,12 +89,6 @@ def display_name(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> 
     query = "SELECT display_name FROM timelines WHERE place = ? AND handle = ?"
     row = db.execute(query, [place, bare(handle)]).fetchone()
     return None if row is None else row[0]
-
-
-def grounds(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> list[dict[str, Any]]:
-    """Who gave this handle's tweets, when (in ms) and on what grounds, the first first."""
-    query = "SELECT handle, grounds, person, at FROM consents WHERE place = ? AND handle = ? ORDER BY id"
-    return list(db.query(query, [place, bare(handle)]))
 
 
 def written(db: sqlite_utils.Database, handle: str, place: str = SHELL) -> tuple[int, int]:

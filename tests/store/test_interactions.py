@@ -50,7 +50,7 @@ async def test_what_somebody_else_wrote_is_forgotten_with_the_answer_wherever_it
     assert "a secret" not in await database.run(lambda db: "\n".join(db.conn.iterdump()))
 
 
-async def test_votes_outlive_the_buttons(database: Database) -> None:
+async def test_votes_outlive_the_buttons_but_not_who_asked_for_what(database: Database) -> None:
     for id in ("1", "2", "3"):
         await database.run(lambda db, id=id: interactions.add(db, replace(ASKED, id=id)))  # type: ignore[misc]
     for id in ("1", "2"):
@@ -61,3 +61,5 @@ async def test_votes_outlive_the_buttons(database: Database) -> None:
     found = [await database.run(lambda db, id=id: interactions.get(db, id)) for id in ("1", "2", "3")]  # type: ignore[misc]
     assert [row is not None for row in found] == [False, True, True]  # the last one still waits
     assert await database.run(lambda db: interactions.votes(db, "2", 0)) == (0, 1)
+    assert found[1] is not None
+    assert (found[1].person, found[1].asked) == ("", {})

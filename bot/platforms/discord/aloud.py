@@ -34,7 +34,7 @@ async def speak_aloud(front: Front, row: interactions.Interaction) -> None:
     neither. Where the bot cannot speak, only whoever runs it hears of it; where the message shows the answer already,
     because the bot was killed or the connection broken off before we knew, nothing is said."""
     channel = await channel_of(front, row)
-    if channel is not None and await _stands(channel, row):
+    if channel is not None and await _stands(front, channel, row):
         await front.app.database.run(lambda db: interactions.close(db, row.id, "answered"))
         return
     if channel is None or not _writable(channel):
@@ -78,7 +78,7 @@ async def dressed(front: Front, post: Post) -> discord.ui.LayoutView | None:
         return None
     prompt = str(row.asked.get("prompt") or "")
     about = f" with “{name(prompt, QUOTED)}”" if prompt else ""
-    return view(row, f"As asked{about} at {_clock_time(row)} UTC")
+    return view(front, row, f"As asked{about} at {_clock_time(row)} UTC")
 
 
 def _clock_time(row: interactions.Interaction) -> str:
@@ -118,9 +118,9 @@ async def channel_of(front: Front, row: interactions.Interaction) -> discord.abc
     return None
 
 
-async def _stands(channel: discord.abc.Messageable, row: interactions.Interaction) -> bool:
+async def _stands(front: Front, channel: discord.abc.Messageable, row: interactions.Interaction) -> bool:
     """Whether the message that was to be changed shows the answer, as far as the bot may read the channel."""
-    wanted = _said(view(row).to_components())  # type: ignore[no-untyped-call]
+    wanted = _said(view(front, row).to_components())  # type: ignore[no-untyped-call]
     try:
         async for message in channel.history(after=discord.Object(int(row.id)), limit=NEXT, oldest_first=True):
             about = message.interaction_metadata

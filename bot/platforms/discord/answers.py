@@ -244,7 +244,7 @@ async def _keep(
 async def _answer(front: Front, row: interactions.Interaction) -> None:
     row = await speak_by_name(front, row)
     try:
-        message_id = await settle(front, row, lambda: shown.view(row))
+        message_id = await settle(front, row, lambda: shown.view(front, row))
     except Gone as gone:
         log.info("interaction %s is answered by a message of its own: %s", row.id, gone)
         await speak_aloud(front, row)

@@ -46,14 +46,12 @@ async def _nothing(*_: Any) -> None:
 @dataclass(frozen=True)
 class Ears:
     """What is done with what the client hears; nothing is heard twice. `commands` adds the commands to the tree of a
-    new client (and to `tree.client` what lives on in old messages); `on_failure` is told of a command that failed
-    unexpectedly, with the reference at which the log describes it."""
+    new client, and what is done when one fails (`tree.error`)."""
 
     commands: Callable[[app_commands.CommandTree[Any]], None]
     translator: app_commands.Translator | None = None
     on_interaction: Callable[[discord.Interaction[Any]], Awaitable[None]] = _nothing  # of every kind
     on_message: Callable[[discord.Message], Awaitable[None]] = _nothing
-    on_failure: Callable[[discord.Interaction[Any], str], Awaitable[None]] = _nothing
 
 
 def intents(settings: DiscordSettings) -> discord.Intents:
@@ -145,16 +143,6 @@ class MockingbirdClient(discord.Client):
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         log.exception("%s failed, reference %s", event_method, secrets.token_hex(4))
-
-    async def fail(self, interaction: discord.Interaction[Any], error: Exception) -> None:
-        """A command failed unexpectedly: the log describes it, and whoever asked is told."""
-        reference = secrets.token_hex(4)
-        name = interaction.command.qualified_name if interaction.command else "?"
-        log.error("the command %s failed, reference %s", name, reference, exc_info=error)
-        try:
-            await self._ears.on_failure(interaction, reference)
-        except Exception:  # whatever it was may still be the matter
-            log.exception("nobody could be told of reference %s", reference)
 
     def keep_answering(self) -> None:
         """The task that runs answers somebody: closing gives it a moment to end."""
@@ -293,8 +281,3 @@ class _Tree(app_commands.CommandTree[MockingbirdClient]):
         """The first that is called of a command, in its own task."""
         self.client.keep_answering()
         return True
-
-    async def on_error(
-        self, interaction: discord.Interaction[MockingbirdClient], error: app_commands.AppCommandError, /
-    ) -> None:
-        await self.client.fail(interaction, error)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 import discord
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,8 @@ async def _fetch(client: discord.Client, guild_id: int) -> Overrides | None:
                 client.http.get_guild_application_command_permissions(application, guild_id),
                 client.http.get_global_commands(application),
             )
-    except (TimeoutError, OSError, discord.DiscordException) as error:
+    except (TimeoutError, OSError, aiohttp.ClientError, discord.DiscordException, RuntimeError) as error:
+        # RuntimeError: aiohttp's, of a client that was closed meanwhile
         log.info("who may use which command in the server %s is not known: %r", guild_id, error)
         return None
     by_id = {int(entry["id"]): _rules(entry["permissions"]) for entry in settled}

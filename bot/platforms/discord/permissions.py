@@ -1,4 +1,6 @@
-"""Permissions: who may press a button. Discord itself sees to who may use a command; a button follows its command."""
+"""Permissions: who may do what. Discord itself sees to who may use a command of a server's bot; a button follows its
+command.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +8,16 @@ from typing import Any
 
 import discord
 
-from bot.errors import NotAllowed
+from bot.errors import MayNotForget, NotAllowed
 from bot.platforms.discord.client import MockingbirdClient
-from bot.platforms.discord.front import Front, Interaction
+from bot.platforms.discord.front import Front, Interaction, asker
 from bot.platforms.discord.overrides import Who, allowed
+from bot.store import consents
 
 
 async def may(front: Front, interaction: Interaction, command: str) -> bool:
     """Whether they may use this command there, and so its buttons. In direct messages everybody may."""
-    if interaction.guild_id is None:
+    if interaction.guild_id is None or _is_checked(interaction, command):
         return True
     who = _who(interaction, interaction.guild_id)
     found = await front.overrides.of(interaction.client, interaction.guild_id)
@@ -29,9 +32,25 @@ async def require(front: Front, interaction: Interaction, command: str) -> None:
         raise NotAllowed(command=command)
 
 
+async def require_forget(front: Front, interaction: Interaction, handle: str) -> None:
+    """Raises MayNotForget, but for those who look after the place, and who gave the tweets by their own archive."""
+    by = asker(interaction)
+    if not manages(interaction) and not await front.app.database.run(
+        lambda db: consents.gave_own(db, by.place, handle, by.person)
+    ):
+        raise MayNotForget()
+
+
 def manages(interaction: Interaction) -> bool:
-    """Whether they may manage the server; in direct messages there is none."""
-    return interaction.guild_id is not None and interaction.permissions.manage_guild
+    """Whether they look after the place: a server is its managers', a chat is everybody's in it."""
+    return interaction.guild_id is None or interaction.permissions.manage_guild
+
+
+def _is_checked(interaction: Interaction, command: str) -> bool:
+    """Whether it is this command that they use, and Discord has seen to who may: not where somebody brought the bot
+    along to a server that it is not in."""
+    used = interaction.command
+    return used is not None and used.qualified_name.split()[0] == command and interaction.is_guild_integration()
 
 
 def _who(interaction: Interaction, guild_id: int) -> Who:

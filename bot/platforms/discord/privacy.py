@@ -7,8 +7,9 @@ TEXT = """
 - Of the people who are imitated: the tweets that somebody gave with /train, who gave them, on what grounds (the \
 person's own X archive, or a permission that the giver says to have) and when, and what was learned from them. It is \
 used to write texts like theirs, in this server or chat only, until somebody forgets it with /forget.
-- Of those who use commands: what they asked and were answered, and their thumbs up or down, for 30 days, so that the \
-buttons work and the answer survives a restart; and how much they asked for in the last day, so that all have a turn.
+- Of those who use commands: what they asked and were answered, for 30 days, so that the buttons work and the answer \
+survives a restart; their thumbs up or down stay with the text that they are about, until its persona is forgotten, so \
+that better ones can be chosen; and how much they asked for in the last day, so that all have a turn.
 - Of those who write to the bot: it reads what mentions it, what replies to it and direct messages. The text is \
 removed once it is answered; that it was answered stays, so that nobody is answered twice.
 - What the personas have said, so that they do not say it again, until they are forgotten.

@@ -8,7 +8,6 @@ from typing import Any
 
 import discord
 
-from bot.clock import now_ms
 from bot.domain import Post, PostState
 from bot.errors import PostRefuses, UnknownPost
 from bot.platforms.discord.front import PLATFORM, Front, Interaction
@@ -69,7 +68,7 @@ async def _card(front: Front, post_id: str, notice: Post | None = None) -> disco
     if not asks:
         return None
     if post.state is PostState.DRAFT:
-        due_at = post.due_at if post.due_at > now_ms() else None
+        due_at = post.due_at if post.due_at > front.now() else None
         return approval.draft(
             approval.Draft(*where, due_at, len(post.alternatives), _allows_links(front), post.expires_at)
         )

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 import discord
 from discord import app_commands
 
@@ -95,8 +96,8 @@ async def on_failure(front: Front, interaction: Interaction, error: Exception) -
         text = sentence(errors.Unexpected(reference=reference))
     try:
         await tell(interaction, said(text))
-    except discord.HTTPException as refused:  # it came too late, or Discord is away
-        log.info("somebody could not be told %r: %s", text, refused)
+    except (OSError, aiohttp.ClientError, discord.DiscordException) as refused:  # it came too late, or Discord is away
+        log.info("somebody could not be told %r: %s", text, type(refused).__name__)
 
 
 def _asked(interaction: Interaction) -> str:

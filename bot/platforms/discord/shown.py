@@ -7,6 +7,7 @@ from typing import Any
 
 import discord
 
+from bot.platforms.discord.front import Front
 from bot.platforms.discord.layout.imitation import Imitation, imitation, texts_alone
 from bot.platforms.discord.layout.listing import sentence
 from bot.store import interactions
@@ -29,29 +30,30 @@ def answer_of(asked: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, A
     }
 
 
-def view(row: interactions.Interaction, *more: str) -> discord.ui.LayoutView:
+def view(front: Front, row: interactions.Interaction, *more: str) -> discord.ui.LayoutView:
     """The answer with its buttons; `more` is what else is to be said of it, in our words or made safe."""
     assert row.answer is not None
     if "sentence" in row.answer:
         return sentence(row.answer["sentence"])
-    laid_out = imitation(_imitation(row))
+    laid_out = imitation(_imitation(front, row))
     if said := [*notes(row), *more]:  # in one, because a message has at most forty components
         laid_out.add_item(discord.ui.TextDisplay("\n".join(f"-# {note}" for note in said)))
     return laid_out
 
 
-def alone(row: interactions.Interaction, mark: int) -> discord.ui.LayoutView:
+def alone(front: Front, row: interactions.Interaction, mark: int) -> discord.ui.LayoutView:
     """The texts without buttons, for where a webhook says them; `mark` is the number of the part that names the
     speaker."""
-    return texts_alone(_imitation(row), mark)
+    return texts_alone(_imitation(front, row), mark)
 
 
-def _imitation(row: interactions.Interaction) -> Imitation:
+def _imitation(front: Front, row: interactions.Interaction) -> Imitation:
     assert row.answer is not None
     message = "" if row.asked.get("of_message") else row.asked.get("reply_to") or ""
     texts = tuple(candidate["text"] for candidate in row.answer["candidates"])
     elsewhere = bool(row.answer.get(BY_NAME))
-    return Imitation(row.id, persona_of(row), texts, message, may_post=True, elsewhere=elsewhere)
+    links = front.app.config.moderation.allow_links
+    return Imitation(row.id, persona_of(row), texts, message, links, elsewhere=elsewhere)
 
 
 def notes(row: interactions.Interaction) -> list[str]:

@@ -124,7 +124,7 @@ async def _send(webhook_id: int, token: str, channel: Channel, row: interactions
     async with aiohttp.ClientSession(trace_configs=[_once()]) as session:
         webhook = discord.Webhook.partial(webhook_id, token, session=session)
         sent = await webhook.send(
-            view=alone(row, _mark(row)),
+            view=alone(front, row, _mark(row)),
             username=name_of(persona_of(row)),
             allowed_mentions=discord.AllowedMentions.none(),
             thread=channel if isinstance(channel, discord.Thread) else discord.utils.MISSING,

@@ -11,7 +11,7 @@ from bot import clock
 from bot.app import App
 from bot.domain import Asker, Persona
 from bot.errors import OperatorOnly, UnknownPersona, did_you_mean
-from bot.store import outbox, personas, runs, timelines
+from bot.store import consents, outbox, personas, runs, timelines
 from bot.store.database import Db
 from bot.web.operation import Answer, Asked, Tell, operation
 
@@ -57,10 +57,16 @@ async def show(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
             nearest = did_you_mean(personas.slug(handles), known)
             raise UnknownPersona(persona=asked.persona, nearest=nearest, handles=" ".join(handles))
         results = None if persona.run_id is None else runs.results(db, persona.run_id)
+        ours = by.sees in (None, persona.place)  # else who gave the tweets is not the askers' business
         grounds = [
-            {**found, "at": clock.iso(found["at"])}
+            {
+                "handle": found.handle,
+                "grounds": found.grounds,
+                "person": found.person if ours else None,
+                "at": clock.iso(found.at),
+            }
             for handle in persona.handles
-            for found in timelines.grounds(db, handle, persona.place)
+            for found in consents.of(db, persona.place, handle)
         ]
         return persona, {"held": held_of(db, persona), "results": results, "grounds": grounds}
 

@@ -47,7 +47,6 @@ class One(Asked):
 async def plan_of(app: App, asked: Add, by: Asker) -> Plan:
     app.check_platform(asked.platform)
     rule = clock.rule_from(asked.every, asked.cron, asked.at, asked.on, asked.times, asked.between, asked.apart)
-    app.check_platform(asked.platform)
     persona = await app.database.run(lambda db: personas.speaking(db, asked.persona, by.sees))
     return Plan(
         place=by.place,

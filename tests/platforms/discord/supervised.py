@@ -48,7 +48,6 @@ class Bot:
     pinged: list[int] = field(default_factory=list)
     interactions: list[int] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         world = self.server.world
@@ -60,7 +59,7 @@ class Bot:
         self.channel: Channel = next(iter(guild.channels.values()))
 
     def build(self) -> MockingbirdClient:
-        ears = Ears(self._add, self.translator, self._interaction, self._message, self._failure)
+        ears = Ears(self._add, self.translator, self._interaction, self._message)
         client = MockingbirdClient(
             *(ears, self.connection, self.database, DiscordSettings(message_content=self.message_content)),
             pace=self.pace, now=self.now, guild_ready_timeout=0.02, heartbeat_timeout=self.heartbeat_timeout,
@@ -70,15 +69,11 @@ class Bot:
 
     def _add(self, tree: app_commands.CommandTree[Any]) -> None:
         tree.command(name="ping", description="Answers")(self._ping)
-        tree.command(name="break", description="Fails")(self._break)
         self.commands(tree)
 
     async def _ping(self, asked: discord.Interaction[Any]) -> None:
         self.pinged.append(asked.id)
         await asked.response.send_message(f"pong {len(self.pinged)}")
-
-    async def _break(self, asked: discord.Interaction[Any]) -> None:
-        raise ZeroDivisionError
 
     async def _interaction(self, asked: discord.Interaction[Any]) -> None:
         self.interactions.append(asked.id)
@@ -87,10 +82,6 @@ class Bot:
         self.messages.append(message.content)
         if "break" in message.content:
             raise ZeroDivisionError
-
-    async def _failure(self, asked: discord.Interaction[Any], reference: str) -> None:
-        self.failed.append(reference)
-        await asked.response.send_message(f"failed, {reference}")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[Any]]:

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from bot.config import Config, DiscordSettings
-from bot.domain import SHELL, Asker
-from bot.errors import BadMute, UnknownAccount
+from bot.domain import SHELL, Asker, Persona, Schedule
+from bot.errors import BadMute, UnknownAccount, UnknownPersona
 from bot.store import mutes, outbox, personas, phrases, places
+from bot.store import schedules as stored
 from bot.store.database import Db
+from bot.web.operations import imitations, quiet, schedules
+from bot.web.operations import personas as sharing
 from bot.web.operations import places as settled_places
-from bot.web.operations import quiet
 from tests.platforms.discord.commanded import Commanded, connected, hold
 from tests.servers.discord.conftest import Place, place
 from tests.servers.discord.objects import Permission
@@ -106,6 +108,34 @@ async def test_what_is_shared_is_used_everywhere_but_muted_nowhere(bot: Commande
     assert "shared by whoever runs the bot" in (await bot.use(bot.ann, "personas")).text
     said = (await bot.use(bot.mod, "mute", persona="sam", time="1h")).text
     assert said == "sam is shared by many places: mute everything here, or a channel."
+
+
+async def test_what_is_shared_no_more_speaks_only_at_home_and_who_gave_it_was_never_told(bot: Commanded) -> None:
+    other = await elsewhere(bot)
+    name = f"{bot.place}/jo"
+    asked = imitations.Imitate(persona=name, n=1)
+
+    async def share(shared: bool) -> None:
+        await sharing.share.do(bot.app, sharing.Share(name=name, shared=shared), Asker(), lambda told: None)
+
+    await share(True)
+    shown = (await other.use(bot.ann, "persona", name="jo")).text
+    assert "from their own archive" in shown
+    assert bot.ann.id not in shown
+    planned = schedules.Add(persona="jo", every="1h", platform="discord", account=other.channel.id)
+    made = await schedules.add.do(bot.app, planned, Asker("discord:1", other.place), lambda told: None)
+    await share(False)
+    with pytest.raises(UnknownPersona):
+        await imitations.imitate.do(bot.app, asked, Asker("discord:1", other.place), lambda told: None)
+
+    def standing(db: Db) -> tuple[Persona | None, Schedule | None]:
+        return personas.find(db, name), stored.get(db, made["schedule"])
+
+    persona, schedule = await bot.app.database.run(standing)
+    assert persona is not None
+    assert schedule is not None
+    with pytest.raises(UnknownPersona):
+        await bot.app.speaker.on_schedule(persona, schedule, 1)
 
 
 # --- Schedules --------------------------------------------------------------------------------------------------------

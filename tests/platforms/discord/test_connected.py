@@ -147,11 +147,8 @@ async def test_what_fails_in_answering_is_logged_with_a_reference_and_ends_nothi
         await bot.online()
         await bot.known()
         bot.world.say(bot.channel, bot.ann, "@bot break")
-        answer = await bot.world.answer(bot.world.slash(bot.channel, bot.ann, "break"))
         await bot.answers()
-    assert [answer.text] == [f"failed, {reference}" for reference in bot.failed]
     logged = [record.message for record in caplog.records if "reference" in record.message]
-    assert f"the command break failed, reference {bot.failed[0]}" in logged
     assert any(message.startswith("on_message failed") for message in logged)
     assert len(bot.clients) == 1
 

@@ -16,7 +16,7 @@ from bot.errors import TrainingFailed
 from bot.platforms.discord import progress
 from bot.platforms.discord.commands import imitate
 from bot.platforms.discord.commands.imitate import Looked
-from bot.store import outbox
+from bot.store import opt_outs, outbox
 from models.wire import Progress
 from tests.platforms.discord.fronted import Bot
 from tests.servers.discord.clients import send_discord_py
@@ -176,6 +176,28 @@ async def test_only_those_who_may_post_an_answer_and_once(bot: Bot) -> None:
     assert (post.text, post.account, post.cause["asked_by"]) == ("text 1.1", bot.channel.id, f"discord:{owner.id}")
     said = await bot.world.until(lambda: next((m for m in bot.channel.shown() if m.interaction is None), None))
     assert said.text == "text 1.1"
+
+
+async def test_the_buttons_of_an_answer_are_for_those_who_may_imitate(bot: Bot) -> None:
+    await bot.persona("jo")
+    first = await imitated(bot)
+    await bot.closed()
+    bot.world.settle(bot.place.guild, "imitate", {bot.ann.id: (2, False)})
+    for button in ("Again", "More", "Longer", "Shorter", "Reply"):
+        assert "for those who may use /imitate here" in (await pressed(bot, first, button)).text
+    assert len(bot.script.asked) == 1
+
+
+async def test_nothing_is_posted_of_who_does_not_want_to_be_imitated_any_more(bot: Bot) -> None:
+    await bot.persona("jo")
+    first = await imitated(bot)
+    await bot.closed()
+    owner = bot.place.guild.owner
+    confirm = await bot.world.answer(bot.world.press(first, owner, "Post…"))
+    await bot.database.run(lambda db: opt_outs.add(db, opt_outs.handle("jo"), 1))
+    said = await bot.world.answer(bot.world.press(confirm, owner, "Post it"))
+    assert "@jo does not want to be imitated" in said.text
+    assert await posts(bot) == []
 
 
 async def test_a_button_of_another_server_or_an_old_one_says_so(bot: Bot) -> None:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.platforms.discord.layout.approval import Doubt, Draft, doubt, draft, settled
+from bot.platforms.discord.layout.approval import Doubt, Draft, doubt, draft
 from bot.platforms.discord.layout.imitation import Imitation, imitation, texts_alone
 from bot.platforms.discord.layout.listing import Line, Listing, listing, sentence
 from bot.platforms.discord.layout.parts import Meaning, custom_id, duration, parsed
@@ -60,7 +60,6 @@ layouts: st.SearchStrategy[Made] = st.one_of(
     st.tuples(st.just(offer), st.tuples(st.builds(Offer, hostile, st.booleans(), hostile))),
     st.tuples(st.just(draft), st.tuples(draft_fields)),
     st.tuples(st.just(doubt), st.tuples(doubt_fields)),
-    st.tuples(st.just(settled), st.tuples(draft_fields | doubt_fields, st.just("dropped"), hostile)),
     st.tuples(
         st.just(listing),
         st.tuples(
@@ -157,7 +156,7 @@ async def test_hostile_fields_leave_a_layout_as_it_is(online: Online, loud: Chan
 LONG = [
     (imitation, Imitation(ID, "*" * 99, ("*_" * 2000, "`" * 3000, "\U0001f600" * 3000, "> x\n" * 999), "~" * 999)),
     (imitation, Imitation(ID, "jo", ("*" * 9000,))),
-    (imitation, Imitation(ID, "jo", ("one", "two", "three", "four", "five", "six"), may_post=True)),
+    (imitation, Imitation(ID, "jo", ("one", "two", "three", "four", "five", "six"))),
     (partial(texts_alone, mark=7_000), Imitation(ID, "*" * 99, ("*_" * 2000, "`" * 3000, "> x\n" * 999))),
     (training, Training("7", "_" * 999, 10**9, 10**9, 1e300, 1e300, 1e300, "|" * 9999)),
     (queued, Queued("7", "The training of", "*" * 999, 10**12, 1e300)),
@@ -181,7 +180,7 @@ async def test_what_is_too_much_is_cut_to_what_discord_takes(
 
 
 async def test_an_imitation_says_who_speaks_and_which_text_a_button_means(online: Online) -> None:
-    view = imitation(Imitation("42", "light_house_jo", ("first", "second"), "who are *you*?", may_post=True))
+    view = imitation(Imitation("42", "light_house_jo", ("first", "second"), "who are *you*?"))
     await online.client.get_partial_messageable(int(online.channel.id)).send(view=view)
     (message,) = online.channel.shown()
     assert message.text.split("\n") == [

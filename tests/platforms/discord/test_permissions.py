@@ -141,6 +141,15 @@ async def test_what_was_settled_is_asked_for_once_a_minute(bot: Commanded) -> No
     assert len(bot.server.asked(route)) == 1
 
 
+async def test_a_connection_that_breaks_does_not_refuse_or_fail_those_who_come_after(bot: Commanded) -> None:
+    client = bot.front.client()
+    assert client is not None
+    bot.server.fault("GET /applications/{application_id}/guilds/{guild_id}/commands/permissions", "reset", times=9)
+    assert await bot.front.overrides.of(client, int(bot.guild.id)) is None
+    bot.server.faults.clear()
+    assert await bot.front.overrides.of(client, int(bot.guild.id)) is not None
+
+
 def test_a_cooldown_is_of_one_person_and_one_command_and_forgotten_when_over() -> None:
     now = 0.0
     cooldowns = Cooldowns(lambda: now)

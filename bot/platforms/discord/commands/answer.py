@@ -10,6 +10,7 @@ import discord
 from bot.domain import SaidAlready
 from bot.errors import AnswerForgotten, MessageForgotten
 from bot.platforms.discord.answers import ask_imitation
+from bot.platforms.discord.channels import account_of
 from bot.platforms.discord.commands.personas import show_card
 from bot.platforms.discord.front import PLATFORM, Front, Interaction, asker
 from bot.platforms.discord.given import written
@@ -20,7 +21,7 @@ from bot.platforms.discord.original import say
 from bot.platforms.discord.permissions import require
 from bot.platforms.discord.shown import persona_of
 from bot.platforms.discord.texts import label, said
-from bot.store import interactions, outbox
+from bot.store import interactions, opt_outs, outbox, personas
 from bot.store.database import Db
 
 FIVE = 5
@@ -63,6 +64,7 @@ async def shorter(front: Front, interaction: Interaction, id: str, index: int) -
 
 async def _anew(front: Front, interaction: Interaction, id: str, **otherwise: object) -> None:
     row = await answer_to(front, interaction, id)
+    await require(front, interaction, "imitate")
     if row.asked.get("of_message") and "reply_to" not in row.asked:
         raise MessageForgotten()
     asked = {name: value for name, value in {**row.asked, **otherwise}.items() if value is not None}
@@ -76,6 +78,7 @@ async def _anew(front: Front, interaction: Interaction, id: str, **otherwise: ob
 async def reply(front: Front, interaction: Interaction, id: str, index: int) -> None:
     """Asks what is to be said to the persona."""
     row = await answer_to(front, interaction, id)
+    await require(front, interaction, "imitate")
     title = label(f"What do you say to {persona_of(row)}?", most=45)
     form = discord.ui.Modal(title=title, custom_id=custom_id("said", id, index))
     field: discord.ui.TextInput[Any] = discord.ui.TextInput(
@@ -88,6 +91,7 @@ async def reply(front: Front, interaction: Interaction, id: str, index: int) -> 
 
 async def replied(front: Front, interaction: Interaction, id: str, index: int) -> None:
     row = await answer_to(front, interaction, id)
+    await require(front, interaction, "imitate")
     asked = {"persona": row.asked["persona"], "reply_to": written(interaction, "text"), "n": 1}
     await ask_imitation(front, interaction, asked)
 
@@ -99,7 +103,7 @@ async def post(front: Front, interaction: Interaction, id: str, index: int) -> N
     """Asks whether the text is to be said by the bot itself."""
     text = await _postable(front, interaction, id, index)
     confirm = view(
-        f"Post this in <#{interaction.channel_id}>?",
+        f"Post this in <#{account_of(interaction, None)}>?",
         None,
         said(text, most=SHOWN),
         (button("Post it", "postit", id, index, BLUE),),
@@ -111,7 +115,7 @@ async def post_it(front: Front, interaction: Interaction, id: str, index: int) -
     text = await _postable(front, interaction, id, index)
     row = await answer_to(front, interaction, id)
     assert row.answer is not None
-    by, now = asker(interaction), front.now()
+    by, now, account = asker(interaction), front.now(), account_of(interaction, None)
     cause = {
         **{name: row.answer.get(name) for name in ("persona", "checkpoint")},
         **{"prompt": row.asked.get("prompt", ""), "seed": row.answer["candidates"][index]["seed"]},
@@ -119,10 +123,15 @@ async def post_it(front: Front, interaction: Interaction, id: str, index: int) -
     }
 
     def transaction(db: Db) -> None:
+        persona = None if row.persona_id is None else personas.get(db, row.persona_id)
+        if persona is None:  # it was forgotten since
+            raise AnswerForgotten()
+        opt_outs.check(db, persona.handles)
+        personas.check_place(persona, row.place)
         outbox.add(
             db,
             PLATFORM,
-            str(interaction.channel_id),
+            account,
             f"answer:{id}:{index}",
             cause,
             text,

@@ -11,22 +11,18 @@ from discord import app_commands
 from bot.errors import MockingbirdError, OperatorOnly
 from bot.flows.opt_out import checked
 from bot.platforms.discord import privacy
-from bot.platforms.discord.allowed import may_forget
 from bot.platforms.discord.front import Front, Interaction
 from bot.platforms.discord.kinds import Press
 from bot.platforms.discord.layout.listing import sentence
 from bot.platforms.discord.layout.parts import RED, button, view
 from bot.platforms.discord.original import say
+from bot.platforms.discord.permissions import require_forget
 from bot.platforms.discord.sentences import sentence as sentence_of
 from bot.platforms.discord.texts import name, said
 from bot.web.operation import Answer
 from bot.web.operations import people
 
-LISTED = 20  # messages that are named
-MAY_NOT = (
-    "Only members with the permission Manage Server may forget somebody here, and who gave their own archive. Anybody "
-    "may ask for it with /optout and the handle."
-)
+LISTED = 20  # messages, and personas, that are named
 Handle = app_commands.Range[str, 1, 16]
 
 
@@ -46,9 +42,7 @@ def forget(front: Front) -> app_commands.Command[Any, ..., Any]:
 
 async def confirm(front: Front, interaction: Interaction, handle: str) -> None:
     """Tells what would go before it goes."""
-    if not await may_forget(front, interaction, handle):
-        await say(interaction, MAY_NOT)
-        return
+    await require_forget(front, interaction, handle)
     found = await front.ask(interaction, people.forget, people.Forget(handle=handle, dry_run=True))
     (of,) = found["places"]
     stays = "" if not of["said"] else f" {messages(len(of['said']))} that were sent stay until somebody deletes them."
@@ -62,9 +56,7 @@ async def confirm(front: Front, interaction: Interaction, handle: str) -> None:
 
 async def forgotten(front: Front, interaction: Interaction, handle: str, index: int) -> None:
     """The button: it goes."""
-    if not await may_forget(front, interaction, handle):
-        await say(interaction, MAY_NOT)
-        return
+    await require_forget(front, interaction, handle)
     await interaction.response.edit_message(view=sentence(f"Forgetting @{handle} …"))
     try:
         went = await front.ask(interaction, people.forget, people.Forget(handle=handle))
@@ -91,7 +83,8 @@ def told(went: Answer, guild_id: int | None) -> discord.ui.LayoutView:
 
 def what_goes(of: Mapping[str, Any]) -> str:
     """In words."""
-    slugs = ", ".join(name(slug) for slug in of["personas"])
+    slugs = ", ".join(name(slug) for slug in of["personas"][:LISTED])
+    slugs += ", …" if len(of["personas"]) > LISTED else ""
     counts = [
         (of["tweets"], "tweet", ""),
         (len(of["personas"]), "persona", f" ({slugs})"),

@@ -23,7 +23,7 @@ from bot.platforms.discord.layout.training import Offer, offer
 from bot.platforms.discord.original import say
 from bot.platforms.discord.permissions import may, require
 from bot.platforms.discord.texts import label, name
-from bot.store import interactions, jobs, mentions, personas, timelines
+from bot.store import interactions, jobs, opt_outs, personas, timelines
 from bot.store.database import Db
 
 log = logging.getLogger(__name__)
@@ -162,7 +162,7 @@ async def answer(front: Front, interaction: Interaction, message: discord.Messag
         return
 
     def transaction(db: Db) -> list[Persona] | None:
-        if mentions.is_opted_out(db, person_of(message.author)):
+        if opt_outs.holds(db, opt_outs.person(person_of(message.author))):
             return None
         return [found for found in personas.seen_from(db, place) if found.run_id is not None]
 

@@ -101,6 +101,6 @@ def _trained(results: Mapping[str, Any] | None) -> str:
 
 
 def _ground(found: Mapping[str, Any]) -> str:
-    platform, _, person = found["person"].partition(":")
+    platform, _, person = (found["person"] or "").partition(":")
     giver = f", given by <@{person}>" if platform == PLATFORM and person.isdecimal() else ""
     return f"-# {name('@' + found['handle'])}: {GROUNDS[found['grounds']]}{giver}, {found['at'][:10]}"

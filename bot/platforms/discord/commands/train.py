@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import aiohttp
 import discord
 from discord import app_commands
 
 from bot.domain import Asker
 from bot.errors import AuthorUnknown, MockingbirdError, NeedsPermission, UploadTooLarge, did_you_mean
 from bot.flows.train import check_held
-from bot.platforms.discord.allowed import MANAGERS_ONLY, may_train
 from bot.platforms.discord.answers import ask_training
 from bot.platforms.discord.front import Front, Interaction, asker
 from bot.platforms.discord.layout.listing import sentence
 from bot.platforms.discord.original import say
+from bot.platforms.discord.permissions import require
 from bot.platforms.discord.sentences import sentence as sentence_of
 from bot.platforms.discord.texts import name
 from bot.platforms.discord.uploads import MIB, Trusted, fetched, trusts
@@ -59,9 +60,8 @@ def train(front: Front) -> app_commands.Command[Any, ..., Any]:
         permission: bool = False,
     ) -> None:
         try:
-            if not may_train(interaction):
-                await say(interaction, MANAGERS_ONLY)
-            elif file is not None:
+            await require(front, interaction, "train")
+            if file is not None:
                 await give(front, interaction, file, handle, permission, room, trusted)
             elif handle is not None:
                 await again(front, interaction, personas.split(handle.replace("@", " ")))
@@ -92,8 +92,8 @@ async def give(
         held = await front.ask(interaction, hold, asked)
     try:
         await interaction.followup.send(view=sentence(counted(held)))
-    except discord.HTTPException as error:  # it is trained all the same
-        log.info("nobody could be told what was held: %s", error.code)
+    except (OSError, aiohttp.ClientError, discord.HTTPException) as error:  # it is trained all the same
+        log.info("nobody could be told what was held: %s", type(error).__name__)
     await learn(front, interaction, [held["handle"]])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import discord
 
 from bot.platforms.discord.layout.parts import ALARM, GREEN, RED, button, moment, place, speaker, view
-from bot.platforms.discord.texts import name, said
+from bot.platforms.discord.texts import said
 
 SHOWN = 3_000  # characters of the text
 REASON = 400
@@ -56,11 +56,6 @@ def draft(shown: Draft) -> discord.ui.LayoutView:
             button("Drop", "drop", shown.id, style=RED),
         ),
     )
-
-
-def settled(shown: Draft | Doubt, outcome: str, who: str) -> discord.ui.LayoutView:
-    """The same without buttons; `outcome` is in our words, such as "approved"."""
-    return view(_head("Settled for", shown), None, _text(shown), f"-# {outcome} by {name(who)}")
 
 
 def doubt(shown: Doubt) -> discord.ui.LayoutView:

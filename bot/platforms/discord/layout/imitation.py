@@ -23,7 +23,6 @@ class Imitation:
     persona: str
     texts: tuple[str, ...]
     message: str = ""
-    may_post: bool = False
     allow_links: bool = False
     elsewhere: bool = False
 
@@ -63,9 +62,13 @@ def _number(index: int, texts: Sequence[str]) -> str:
 
 
 def _about_one(shown: Imitation, index: int) -> tuple[Button, ...]:
-    post = (button("Post…", "post", shown.id, index, BLUE),) if shown.may_post else ()
-    votes = (button("👍", "up", shown.id, index), button("👎", "down", shown.id, index))
-    return (*votes, button("Reply", "reply", shown.id, index), *post)
+    """One message is everybody's: who may post it is seen to when they press."""
+    return (
+        button("👍", "up", shown.id, index),
+        button("👎", "down", shown.id, index),
+        button("Reply", "reply", shown.id, index),
+        button("Post…", "post", shown.id, index, BLUE),
+    )
 
 
 def _about_all(shown: Imitation, among: int) -> tuple[Button, ...]:
