@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import discord
 from discord import app_commands
@@ -12,6 +12,7 @@ from bot.platforms.discord.front import Front, Interaction
 
 Command = app_commands.Command[Any, ..., Any] | app_commands.Group | app_commands.ContextMenu
 Make = Callable[[Front], Command]
+C = TypeVar("C", bound=app_commands.Command[Any, ..., Any] | app_commands.ContextMenu)
 
 Press = Callable[[Front, Interaction, str, int], Awaitable[None]]
 """(front, interaction, id, index): what a button of the custom id `mb:<verb>:<id>:<index>` does."""
@@ -32,8 +33,8 @@ def group(name: str, description: str) -> app_commands.Group:
     )  # fmt: skip
 
 
-def for_all(command: app_commands.Command[Any, ..., Any]) -> app_commands.Command[Any, ..., Any]:
-    """Everybody may use it, wherever Discord offers commands."""
+def for_all(command: C) -> C:
+    """Everybody may use it, unless it says otherwise, wherever Discord offers commands."""
     command.allowed_installs, command.allowed_contexts = ANYWHERE, EVERYWHERE
     return command
 

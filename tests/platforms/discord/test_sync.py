@@ -46,7 +46,7 @@ async def test_commands_are_told_once_over_three_starts_and_again_after_a_change
     for _ in range(2):
         await start(bot)
     assert len(bot.server.asked(SYNC)) == 2
-    assert [command["name"] for command in bot.world.commands[None]] == ["ping", "break", "Answer as ..."]
+    assert [command["name"] for command in bot.world.commands[None]] == ["ping", "Answer as ..."]
     bot.translator = German()
     for _ in range(2):
         await start(bot)

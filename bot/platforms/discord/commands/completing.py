@@ -19,15 +19,16 @@ MOST = 25
 Complete = Callable[[Interaction, str], Coroutine[Any, Any, list[app_commands.Choice[str]]]]
 
 
-def persona(front: Front) -> Complete:
-    """Those whom this place may use."""
+def persona(front: Front, speaking: bool = False) -> Complete:
+    """Those whom this place may use, or of these only those that can speak."""
 
     async def complete(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
         try:
             answer = await front.ask(interaction, personas.every, personas.Every())
         except MockingbirdError:
             return []
-        return choices(typed.lstrip("@"), (found["slug"] for found in answer["personas"]))
+        able = (found["slug"] for found in answer["personas"] if found["run_id"] is not None or not speaking)
+        return choices(typed.strip("@ "), able)
 
     return complete
 

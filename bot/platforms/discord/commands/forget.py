@@ -8,16 +8,15 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.errors import MockingbirdError, OperatorOnly
+from bot.errors import OperatorOnly
 from bot.flows.opt_out import checked
 from bot.platforms.discord import privacy
 from bot.platforms.discord.front import Front, Interaction
-from bot.platforms.discord.kinds import Press
+from bot.platforms.discord.kinds import Command, Press, for_all
 from bot.platforms.discord.layout.listing import sentence
 from bot.platforms.discord.layout.parts import RED, button, view
 from bot.platforms.discord.original import say
 from bot.platforms.discord.permissions import require_forget
-from bot.platforms.discord.sentences import sentence as sentence_of
 from bot.platforms.discord.texts import name, said
 from bot.web.operation import Answer
 from bot.web.operations import people
@@ -26,18 +25,13 @@ LISTED = 20  # messages, and personas, that are named
 Handle = app_commands.Range[str, 1, 16]
 
 
-def forget(front: Front) -> app_commands.Command[Any, ..., Any]:
+def forget(front: Front) -> Command:
     @app_commands.command(name="forget", description="Removes all that is held of a handle here")
     @app_commands.describe(handle="Whose tweets, personas and texts are to go")
-    @app_commands.allowed_installs(guilds=True, users=True)
-    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     async def command(interaction: Interaction, handle: Handle) -> None:
-        try:
-            await confirm(front, interaction, checked(handle))
-        except MockingbirdError as error:
-            await say(interaction, sentence_of(error))
+        await confirm(front, interaction, checked(handle))
 
-    return command
+    return for_all(command)
 
 
 async def confirm(front: Front, interaction: Interaction, handle: str) -> None:
@@ -58,11 +52,7 @@ async def forgotten(front: Front, interaction: Interaction, handle: str, index: 
     """The button: it goes."""
     await require_forget(front, interaction, handle)
     await interaction.response.edit_message(view=sentence(f"Forgetting @{handle} …"))
-    try:
-        went = await front.ask(interaction, people.forget, people.Forget(handle=handle))
-    except MockingbirdError as error:
-        await say(interaction, sentence_of(error))
-        return
+    went = await front.ask(interaction, people.forget, people.Forget(handle=handle))
     await interaction.edit_original_response(view=told(went, interaction.guild_id))
 
 
@@ -115,18 +105,13 @@ def line(found: Mapping[str, Any], guild_id: int | None) -> str:
     return f"- https://discord.com/channels/{guild_id or '@me'}/{found['account']}/{found['remote_id']}"
 
 
-def opt_out(front: Front) -> app_commands.Command[Any, ..., Any]:
+def opt_out(front: Front) -> Command:
     @app_commands.command(name="optout", description="The bot leaves you alone, or you ask that a handle be forgotten")
     @app_commands.describe(handle="Who should be forgotten here, if not you", undo="Take it back")
-    @app_commands.allowed_installs(guilds=True, users=True)
-    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     async def command(interaction: Interaction, handle: Handle | None = None, undo: bool = False) -> None:
-        try:
-            await say(interaction, await opted_out(front, interaction, handle, undo))
-        except MockingbirdError as error:
-            await say(interaction, sentence_of(error))
+        await say(interaction, await opted_out(front, interaction, handle, undo))
 
-    return command
+    return for_all(command)
 
 
 async def opted_out(front: Front, interaction: Interaction, handle: str | None, undo: bool) -> str:
@@ -151,15 +136,13 @@ async def opted_out(front: Front, interaction: Interaction, handle: str | None, 
     return f"{here} {privacy.reach(front.app.config.discord.contact)}"
 
 
-def tell_privacy(front: Front) -> app_commands.Command[Any, ..., Any]:
+def tell_privacy(front: Front) -> Command:
     @app_commands.command(name="privacy", description="What is kept of you, why, for how long, and how it ends")
-    @app_commands.allowed_installs(guilds=True, users=True)
-    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     async def command(interaction: Interaction) -> None:
         contact = said(front.app.config.discord.contact, allow_links=True) if front.app.config.discord.contact else ""
         await interaction.response.send_message(view=view(privacy.text(contact)), ephemeral=True)
 
-    return command
+    return for_all(command)
 
 
 BUTTONS: Mapping[str, Press] = {"forget": forgotten, "keep": kept}

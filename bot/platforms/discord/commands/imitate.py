@@ -17,7 +17,7 @@ from bot.platforms.discord import given
 from bot.platforms.discord.answers import ask_imitation, ask_training, row_of, train
 from bot.platforms.discord.commands.answer import answer_to
 from bot.platforms.discord.front import Front, Interaction, asker, person_of
-from bot.platforms.discord.kinds import Press
+from bot.platforms.discord.kinds import Command, Press, for_all
 from bot.platforms.discord.layout.parts import Part, button, custom_id, view
 from bot.platforms.discord.layout.training import Offer, offer
 from bot.platforms.discord.original import say
@@ -33,15 +33,13 @@ COMPLETE_S = 2.0  # Discord takes no choices after three
 LONGEST_NAME, LONGEST_PROMPT = 100, 500
 
 
-def imitate(front: Front) -> app_commands.Command[Any, ..., Any]:
+def imitate(front: Front) -> Command:
     @app_commands.command(name="imitate", description="Writes as somebody would")
     @app_commands.describe(
         handle="Who: a handle, or several mixed, as in jo+kim",
         prompt="What it begins with",
         count="How many texts, 1 to 5",
     )
-    @app_commands.allowed_installs(guilds=True, users=True)
-    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     async def command(
         interaction: Interaction,
         handle: app_commands.Range[str, 1, LONGEST_NAME],
@@ -54,17 +52,15 @@ def imitate(front: Front) -> app_commands.Command[Any, ..., Any]:
     async def complete(interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
         return await completed(front, interaction, typed)
 
-    return command
+    return for_all(command)
 
 
-def answer_as(front: Front) -> app_commands.ContextMenu:
+def answer_as(front: Front) -> Command:
     @app_commands.context_menu(name="Answer as ...")
-    @app_commands.allowed_installs(guilds=True, users=True)
-    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     async def menu(interaction: Interaction, message: discord.Message) -> None:
         await answer(front, interaction, message)
 
-    return menu
+    return for_all(menu)
 
 
 async def begin(front: Front, interaction: Interaction, typed: str, wish: Mapping[str, Any]) -> None:

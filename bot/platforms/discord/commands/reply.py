@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import discord
 from discord import AppCommandOptionType, ChannelType, app_commands
-from discord.app_commands import AppCommandChannel, AppCommandThread, Choice, Range
+from discord.app_commands import AppCommandChannel, AppCommandThread, Range
 
 from bot.errors import BadRequest
+from bot.platforms.discord.commands import completing
 from bot.platforms.discord.front import PLATFORM, Front, Interaction
+from bot.platforms.discord.kinds import Command, group
 from bot.platforms.discord.texts import name
 from bot.web.operation import Answer
-from bot.web.operations import listening, personas
+from bot.web.operations import listening
 
 Channel = AppCommandChannel | AppCommandThread
-
-MOST_CHOICES = 25
-LONGEST_CHOICE = 100
 
 
 class Where(app_commands.Transformer):
@@ -37,17 +35,10 @@ class Where(app_commands.Transformer):
         return chosen
 
 
-def reply(front: Front) -> app_commands.Group:
-    """For members with Manage Server, unless a server says otherwise."""
-    group = app_commands.Group(
-        name="reply",
-        description="Who answers when people speak to me",
-        default_permissions=discord.Permissions(manage_guild=True),
-        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
-        allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=False),
-    )
+def reply(front: Front) -> Command:
+    made = group("reply", "Who answers when people speak to me")
 
-    @group.command(name="set", description="Choose who answers in a channel")
+    @made.command(name="set", description="Choose who answers in a channel")
     @app_commands.describe(
         persona="Who answers",
         chance="How likely an answer is, from 0 to 1 (always, unless you say otherwise)",
@@ -78,13 +69,9 @@ def reply(front: Front) -> app_commands.Group:
         )
         await tell(interaction, await front.ask(interaction, listening.settle, asked))
 
-    @set_.autocomplete("persona")
-    async def complete(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        seen = (await front.ask(interaction, personas.every, personas.Every()))["personas"]
-        slugs = [one["slug"] for one in seen if one["run_id"] is not None and typed.lower().strip("@ ") in one["slug"]]
-        return [Choice(name=slug, value=slug) for slug in slugs if len(slug) <= LONGEST_CHOICE][:MOST_CHOICES]
+    set_.autocomplete("persona")(completing.persona(front, speaking=True))
 
-    @group.command(name="off", description="Nobody answers in a channel any more")
+    @made.command(name="off", description="Nobody answers in a channel any more")
     @app_commands.describe(channel="Where, if not here")
     async def off(interaction: Interaction, channel: app_commands.Transform[Channel, Where] | None = None) -> None:
         account = account_of(interaction, channel)
@@ -92,7 +79,7 @@ def reply(front: Front) -> app_commands.Group:
         asked = listening.One(platform=PLATFORM, account=account)
         await tell(interaction, await front.ask(interaction, listening.off, asked))
 
-    @group.command(name="show", description="Who answers in a channel, and how often")
+    @made.command(name="show", description="Who answers in a channel, and how often")
     @app_commands.describe(channel="Where, if not here")
     async def show(interaction: Interaction, channel: app_commands.Transform[Channel, Where] | None = None) -> None:
         account = account_of(interaction, channel)
@@ -101,7 +88,7 @@ def reply(front: Front) -> app_commands.Group:
         asked = listening.Show(platform=PLATFORM, account=account, within=None if parent is None else str(parent))
         await tell(interaction, await front.ask(interaction, listening.show, asked))
 
-    return group
+    return made
 
 
 def account_of(interaction: Interaction, channel: Channel | None) -> str:

@@ -111,7 +111,7 @@ def _add_plan(to: app_commands.Group, front: Front, called: str, description: st
         }  # fmt: skip
         await act(interaction, asked)
 
-    command.autocomplete("persona")(completing.persona(front))
+    command.autocomplete("persona")(completing.persona(front, speaking=True))
     command.autocomplete("zone")(completing.zone)
     for option, values in SUGGESTED.items():
         command.autocomplete(option)(_suggesting(values))

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import aiohttp
 import discord
@@ -17,6 +16,7 @@ from bot.errors import AuthorUnknown, MockingbirdError, NeedsPermission, UploadT
 from bot.flows.train import check_held
 from bot.platforms.discord.answers import ask_training
 from bot.platforms.discord.front import Front, Interaction, asker
+from bot.platforms.discord.kinds import MODERATORS, Command, for_all
 from bot.platforms.discord.layout.listing import sentence
 from bot.platforms.discord.original import say
 from bot.platforms.discord.permissions import require
@@ -40,7 +40,7 @@ HOW = (
 )
 
 
-def train(front: Front) -> app_commands.Command[Any, ..., Any]:
+def train(front: Front) -> Command:
     room = asyncio.Semaphore(AT_ONCE)
     trusted = partial(trusts, front.app.config.discord.api_base)
 
@@ -50,9 +50,6 @@ def train(front: Front) -> app_commands.Command[Any, ..., Any]:
         handle="Whose tweets they are; or, without a file, who is held here, as in jo+kim",
         permission="Whether you have this person's permission",
     )
-    @app_commands.default_permissions(manage_guild=True)
-    @app_commands.allowed_installs(guilds=True, users=True)
-    @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=True)
     async def command(
         interaction: Interaction,
         file: discord.Attachment | None = None,
@@ -70,7 +67,8 @@ def train(front: Front) -> app_commands.Command[Any, ..., Any]:
         except MockingbirdError as error:
             await say(interaction, in_words(error))
 
-    return command
+    command.default_permissions = MODERATORS
+    return for_all(command)
 
 
 async def give(
