@@ -81,7 +81,8 @@ def may_be_of(db: sqlite_utils.Database, platform: str, account: str, place: str
             WHERE platform = :platform AND account = :account AND place NOT IN (:place, 'shell')
         UNION ALL SELECT 1 FROM schedules
             WHERE platform = :platform AND account = :account AND place NOT IN (:place, 'shell')
-        UNION ALL SELECT 1 FROM listening WHERE platform = :platform AND account = :account AND place <> :place
+        UNION ALL SELECT 1 FROM listening
+            WHERE platform = :platform AND account = :account AND place NOT IN (:place, 'shell')
         UNION ALL SELECT 1 FROM places
             WHERE notices_platform = :platform AND notices_account = :account AND place <> :place
         LIMIT 1"""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from bot.app import App
 from bot.domain import Asker
+from bot.errors import OperatorOnly
 
 Answer = Mapping[str, Any]  # what JSON can hold
 Tell = Callable[[Answer], None]  # is told of progress
@@ -39,3 +40,9 @@ def operation(method: str, path: str, asked: type[A]) -> Callable[[Do[A]], Opera
     """Makes an operation of the function that does it; the function raises MockingbirdError for people. Who asks sees
     and changes only what is of their place."""
     return lambda do: Operation(method, path, asked, do)
+
+
+def only_operator(by: Asker) -> None:
+    """Raises OperatorOnly for the people of a place: for what is of none, or of all."""
+    if not by.is_operator:
+        raise OperatorOnly()

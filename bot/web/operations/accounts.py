@@ -11,7 +11,7 @@ from bot.errors import UnknownAccount, did_you_mean
 from bot.platforms.local.poster import FEED
 from bot.store import accounts, ledger
 from bot.store.database import Db
-from bot.web.operation import Answer, Asked, Tell, operation
+from bot.web.operation import Answer, Asked, Tell, only_operator, operation
 
 
 class One(Asked):
@@ -21,6 +21,7 @@ class One(Asked):
 
 @operation("GET", "/v1/accounts", Asked)
 async def every(app: App, asked: Asked, by: Asker, tell: Tell) -> Answer:
+    only_operator(by)
     now = clock.now_ms()
 
     def transaction(db: Db) -> list[dict[str, Any]]:
@@ -40,6 +41,8 @@ async def every(app: App, asked: Asked, by: Asker, tell: Tell) -> Answer:
 
 @operation("POST", "/v1/accounts/{platform}/{account}/pause", One)
 async def pause(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    only_operator(by)
+
     def transaction(db: Db) -> None:
         check(db, asked)
         accounts.pause(db, asked.platform, asked.account, "its owner paused it", clock.now_ms())
@@ -50,6 +53,8 @@ async def pause(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
 
 @operation("POST", "/v1/accounts/{platform}/{account}/resume", One)
 async def resume(app: App, asked: One, by: Asker, tell: Tell) -> Answer:
+    only_operator(by)
+
     def transaction(db: Db) -> None:
         check(db, asked)
         accounts.resume(db, asked.platform, asked.account)

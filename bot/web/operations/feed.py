@@ -8,7 +8,7 @@ from bot import clock
 from bot.app import App
 from bot.domain import Asker
 from bot.store import feed
-from bot.web.operation import Answer, Asked, Tell, operation
+from bot.web.operation import Answer, Asked, Tell, only_operator, operation
 
 
 class Newest(Asked):
@@ -17,6 +17,7 @@ class Newest(Asked):
 
 @operation("GET", "/v1/feed", Newest)
 async def newest(app: App, asked: Newest, by: Asker, tell: Tell) -> Answer:
+    only_operator(by)
     entries = await app.database.run(lambda db: feed.newest(db, asked.limit))
     return {
         "entries": [

@@ -7,13 +7,13 @@ from typing import Any
 from bot import clock
 from bot.app import App
 from bot.domain import Asker
-from bot.errors import BadRequest, NotOptedOut, OperatorOnly
+from bot.errors import BadRequest, NotOptedOut
 from bot.flows import opt_out
 from bot.flows.forget import forget as forget_all
 from bot.flows.forget import held
 from bot.store import opt_outs
 from bot.store.erase import Held
-from bot.web.operation import Answer, Asked, Tell, operation
+from bot.web.operation import Answer, Asked, Tell, only_operator, operation
 
 
 class Forget(Asked):
@@ -53,8 +53,7 @@ def facts(of: Held) -> dict[str, Any]:
 @operation("GET", "/v1/opt-outs", Asked)
 async def opted_out(app: App, asked: Asked, by: Asker, tell: Tell) -> Answer:
     """The handles; people are nobody's business."""
-    if not by.is_operator:
-        raise OperatorOnly()
+    only_operator(by)
     return {"handles": await app.database.run(opt_outs.handles)}
 
 
@@ -77,8 +76,7 @@ async def leave(app: App, asked: OptOut, by: Asker, tell: Tell) -> Answer:
 @operation("DELETE", "/v1/opt-outs", OptOut)
 async def come_back(app: App, asked: OptOut, by: Asker, tell: Tell) -> Answer:
     if asked.handle is not None:
-        if not by.is_operator:
-            raise OperatorOnly()
+        only_operator(by)
         return {"handle": await opt_out.allow(app.database, asked.handle)}
     if not await opt_out.come_back(app.database, by.person):
         raise NotOptedOut(who="You")

@@ -10,10 +10,10 @@ from pydantic import Field
 from bot import clock
 from bot.app import App
 from bot.domain import Asker, Persona
-from bot.errors import OperatorOnly, UnknownPersona, did_you_mean
+from bot.errors import UnknownPersona, did_you_mean
 from bot.store import consents, outbox, personas, runs, timelines
 from bot.store.database import Db
-from bot.web.operation import Answer, Asked, Tell, operation
+from bot.web.operation import Answer, Asked, Tell, only_operator, operation
 
 
 class Every(Asked):
@@ -94,8 +94,7 @@ def held_of(db: Db, persona: Persona) -> list[dict[str, Any]]:
 @operation("POST", "/v1/personas/share", Share)
 async def share(app: App, asked: Share, by: Asker, tell: Tell) -> Answer:
     """Lets the people of every place use a persona, or no longer."""
-    if not by.is_operator:
-        raise OperatorOnly()
+    only_operator(by)
 
     def transaction(db: Db) -> str:
         persona = personas.find(db, asked.name)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.config import Config, DiscordSettings
 from bot.domain import SHELL, Asker, Persona, Schedule
-from bot.errors import BadMute, UnknownAccount, UnknownPersona
+from bot.errors import BadMute, OperatorOnly, UnknownAccount, UnknownPersona
 from bot.store import mutes, outbox, personas, phrases, places
 from bot.store import schedules as stored
 from bot.store.database import Db
-from bot.web.operations import imitations, quiet, schedules
+from bot.web.operation import Operation
+from bot.web.operations import accounts, feed, imitations, listening, people, quiet, schedules, settings
 from bot.web.operations import personas as sharing
 from bot.web.operations import places as settled_places
 from tests.platforms.discord.commanded import Commanded, connected, hold
@@ -336,3 +338,16 @@ async def test_a_channel_of_another_place_is_settled_nowhere(bot: Commanded) -> 
     for scope in (f"discord/{bot.channel.id}", "local/feed", f"place:{bot.place}"):
         with pytest.raises(BadMute):
             await quiet.mute.do(bot.app, quiet.Mute(scope=scope, time="1h"), by, lambda told: None)
+
+
+async def test_a_channel_where_whoever_runs_the_bot_lets_somebody_answer_is_still_of_its_place(bot: Commanded) -> None:
+    settled = listening.Settle(platform="discord", account=bot.channel.id, persona=f"{bot.place}/jo")
+    await listening.settle.do(bot.app, settled, Asker(), lambda told: None)
+    assert "is muted until" in (await bot.use(bot.mod, "mute", time="1h", channel=bot.channel)).text
+
+
+@pytest.mark.parametrize("only", [accounts.every, feed.newest, settings.reload, people.opted_out])
+async def test_what_is_of_no_place_or_of_all_is_for_whoever_runs_the_bot(bot: Commanded, only: Operation[Any]) -> None:
+    by = Asker(f"discord:{bot.mod.id}", bot.place)
+    with pytest.raises(OperatorOnly):
+        await only.do(bot.app, only.asked(), by, lambda told: None)
