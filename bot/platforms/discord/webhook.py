@@ -109,7 +109,7 @@ async def _say(front: Front, channel: Channel, parent: Parent, row: interactions
             webhook_id, token = await front.webhooks.of(parent)
         try:
             async with asyncio.timeout(SEND_S):
-                return await _send(webhook_id, token, channel, row)
+                return await _send(front, webhook_id, token, channel, row)
         except discord.HTTPException as error:
             front.webhooks.forget(parent)
             if error.code != UNKNOWN_WEBHOOK:  # not: somebody has deleted it
@@ -119,7 +119,7 @@ async def _say(front: Front, channel: Channel, parent: Parent, row: interactions
     return None
 
 
-async def _send(webhook_id: int, token: str, channel: Channel, row: interactions.Interaction) -> str:
+async def _send(front: Front, webhook_id: int, token: str, channel: Channel, row: interactions.Interaction) -> str:
     """In a session of its own, because discord.py repeats what was answered by 5xx."""
     async with aiohttp.ClientSession(trace_configs=[_once()]) as session:
         webhook = discord.Webhook.partial(webhook_id, token, session=session)
