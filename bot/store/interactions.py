@@ -45,15 +45,20 @@ def add(db: sqlite_utils.Database, new: Interaction) -> None:
     """Raises Known if it is not new."""
     added = db.execute(
         """INSERT INTO interactions (id, request_id, kind, place, channel, person, asked, then_asked, token,
-               token_until, state, created_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING""",
+               token_until, state, created_at, answer)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING""",
         [
             *(new.id, new.request_id, new.kind, new.place, new.channel, new.person, _json(new.asked)),
-            *(_json(new.then_asked), new.token, new.token_until, new.state, new.created_at),
+            *(_json(new.then_asked), new.token, new.token_until, new.state, new.created_at, _json(new.answer)),
         ],
     )
     if added.rowcount != 1:
         raise Known(new.id)
+
+
+def drop_unasked(db: sqlite_utils.Database, interaction_id: str) -> None:
+    """What stood for an interaction until it became a request is not needed any more."""
+    db.execute("DELETE FROM interactions WHERE id = ? AND state = 'open' AND request_id IS NULL", [interaction_id])
 
 
 def get(db: sqlite_utils.Database, interaction_id: str) -> Interaction | None:

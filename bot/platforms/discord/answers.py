@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 60.0  # between looks for what nobody follows, and for what is to be forgotten
 AGAIN_S = 10.0
+CUT_OFF = "I was stopped while I read that file: please give it again with /train."
 
 
 async def ask_imitation(front: Front, interaction: Interaction, asked: Mapping[str, Any]) -> None:
@@ -70,12 +72,13 @@ async def _ask(
     job_id: int | None = None,
 ) -> None:
     """Writes it down and acknowledges it, in this order, and has it followed; what is refused is said at once."""
-    if front.following.knows(row.id):
+    if front.following.follows(row.id):
         return
 
     def keep(db: Db, request: Request) -> None:
         if job_id not in (None, request.job_id):
             raise Ended()
+        interactions.drop_unasked(db, row.id)
         interactions.add(db, replace(row, request_id=request.id))
 
     with front.following.asking(row.id):
@@ -93,6 +96,22 @@ async def _ask(
             await acknowledge(interaction)
         finally:  # also if the client is closed meanwhile
             _follow(front, row.id)
+
+
+@asynccontextmanager
+async def reading(front: Front, interaction: Interaction, handle: str, text: str) -> AsyncIterator[None]:
+    """Acknowledges with this text what takes a while before it can be asked for. If the bot is stopped or killed
+    meanwhile, the next one tells whoever waits."""
+    row = replace(row_of(front, interaction, "train", {"handles": [handle]}), answer={"sentence": CUT_OFF})
+    with front.following.asking(row.id):
+        await front.app.database.run(lambda db: interactions.add(db, row))
+        await say(interaction, text, ephemeral=False)
+        try:
+            yield
+        except Exception:
+            await front.app.database.run(lambda db: interactions.drop_unasked(db, row.id))
+            raise
+        await front.app.database.run(lambda db: interactions.drop_unasked(db, row.id))
 
 
 class Ended(Exception):

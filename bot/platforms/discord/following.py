@@ -25,6 +25,9 @@ class Following:
         finally:
             self._asked.discard(interaction_id)
 
+    def follows(self, interaction_id: str) -> bool:
+        return interaction_id in self._tasks
+
     def knows(self, interaction_id: str) -> bool:
         return interaction_id in self._tasks or interaction_id in self._asked
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -114,6 +115,23 @@ async def test_a_file_of_somebodys_tweets_with_their_permission_becomes_a_person
     assert asked.after_s is not None
     assert asked.after_s < 3
     assert await grounds(bot) == [("permission", f"discord:{kim.id}")]
+
+
+async def test_a_bot_that_is_stopped_while_it_reads_a_file_says_so_when_it_is_back(bot: Bot, kim: User) -> None:
+    attached = bot.world.upload("tweets.jsonl", jsonl())
+    attached.held = asyncio.Event()
+    asked = bot.world.slash(bot.channel, kim, "train", file=attached, handle=HANDLE, permission=True)
+    await bot.world.answer(asked)
+    assert (asked.original and asked.original.text) == "Reading tweets.jsonl …"
+    await bot.stop()
+    await bot.start()
+    assert "please give it again" in await final(bot, asked, "stopped while I read")
+    attached.held.set()
+    again = bot.world.slash(bot.channel, kim, "train", file=attached, handle=HANDLE, permission=True)
+    await bot.world.until(lambda: again.followups)
+    assert await final(bot, again, "ready")
+    assert asked.original
+    assert "ready" not in asked.original.text
 
 
 async def test_an_archive_that_names_its_owner_needs_no_more(bot: Bot, kim: User, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -184,6 +185,7 @@ class Attachment:
     data: bytes
     url: str
     kind: str = "application/octet-stream"
+    held: asyncio.Event | None = None  # whoever fetches it waits for this
 
     def payload(self) -> JSON:
         return {

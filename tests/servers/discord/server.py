@@ -107,6 +107,9 @@ class LoopbackDiscord:
         found = self.world.attachments.get(request.match_info["attachment_id"])
         if found is None or found.filename != request.match_info["filename"]:
             return web.Response(status=404, text="This content is no longer available.")
+        if found.held is not None:
+            await asyncio.wait([asyncio.create_task(each.wait()) for each in (found.held, self._stopping)],
+                               return_when=asyncio.FIRST_COMPLETED)  # fmt: skip
         return web.Response(body=found.data, headers={"Content-Type": found.kind})
 
     async def _handle(self, name: str, request: web.Request) -> web.StreamResponse:

@@ -14,7 +14,7 @@ from discord import app_commands
 from bot.domain import Asker
 from bot.errors import AuthorUnknown, MockingbirdError, NeedsPermission, UploadTooLarge, did_you_mean
 from bot.flows.train import check_held
-from bot.platforms.discord.answers import ask_training
+from bot.platforms.discord.answers import ask_training, reading
 from bot.platforms.discord.front import Front, Interaction, asker
 from bot.platforms.discord.kinds import MODERATORS, Command, for_all
 from bot.platforms.discord.layout.listing import sentence
@@ -84,15 +84,15 @@ async def give(
     most = min(interaction.filesize_limit or MIB, front.app.config.discord.max_upload_mb * MIB)
     if file.size > most:
         raise UploadTooLarge(most=most // MIB)
-    await say(interaction, f"Reading {name(file.filename)} …", ephemeral=False)
-    async with room, fetched(file.url, interaction.id, front.app.database.folder, most, trusted) as path:
-        asked = Import(file=path, handle=handle, permission=permission, name=file.filename[:LONGEST_NAME])
-        held = await front.ask(interaction, hold, asked)
-    try:
-        await interaction.followup.send(view=sentence(counted(held)))
-    except (OSError, aiohttp.ClientError, discord.HTTPException) as error:  # it is trained all the same
-        log.info("nobody could be told what was held: %s", type(error).__name__)
-    await learn(front, interaction, [held["handle"]])
+    async with reading(front, interaction, handle or file.filename, f"Reading {name(file.filename)} …"):
+        async with room, fetched(file.url, interaction.id, front.app.database.folder, most, trusted) as path:
+            asked = Import(file=path, handle=handle, permission=permission, name=file.filename[:LONGEST_NAME])
+            held = await front.ask(interaction, hold, asked)
+        try:
+            await interaction.followup.send(view=sentence(counted(held)))
+        except (OSError, aiohttp.ClientError, discord.HTTPException) as error:  # it is trained all the same
+            log.info("nobody could be told what was held: %s", type(error).__name__)
+        await learn(front, interaction, [held["handle"]])
 
 
 async def again(front: Front, interaction: Interaction, handles: Sequence[str]) -> None:
