@@ -94,6 +94,8 @@ def _from_text(name: str, inside: str, pieces: Iterator[bytes], handle: str | No
         case ".jsonl" | ".ndjson" | ".json":
             is_list = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"["
             records = json_list(name, whole) if is_list else json_lines(name, whole)
+        case ".zip" | ".gz" as suffix:
+            raise UnreadableFile(f"{name} is no {suffix} file, whatever its name says; {GET_AGAIN}.")
         case suffix:
             kind = suffix or "a file without a suffix"
             raise UnreadableFile(f"{name} is {kind}, which is not a timeline; give {FORMATS}.")
