@@ -7,7 +7,7 @@ import discord
 from bot.errors import BadConfig, NoDiscordToken
 
 BAD_TOKEN = (
-    "Discord does not accept the bot's token: in the developer portal, at your application, page Bot, choose Reset "
+    "Discord does not accept the bot's token; in the developer portal, at your application, page Bot, choose Reset "
     "Token, and put the new one where [discord] token_env says."
 )
 NO_CONTENT = (

@@ -32,6 +32,7 @@ SENTENCES: Mapping[type[MockingbirdError], str] = {
     errors.UnknownHandle: "Nothing is held of @{handle}{nearest}: /train takes their tweets.",
     errors.UnknownPersona: "There is no persona {persona!r} here{nearest}: /personas shows all, /train makes one.",
     errors.NoCheckpoint: "{persona} cannot speak yet: /train makes it learn.",
+    errors.NothingHeld: "Nothing is held of @{handle} here{nearest}.",
     errors.TooLittleText: (
         "@{handle} has {characters:,} characters in {tweets:,} usable tweets, and a voice needs at least {needed:,} in "
         "at least {fewest} different ones: give more of their tweets with /train."
@@ -60,6 +61,7 @@ SENTENCES: Mapping[type[MockingbirdError], str] = {
 
 # What stands in texts that were written for the shell and kept: why a request failed, notices.
 _COMMANDS = re.compile(r"`mockingbird ([a-z-]+)(?: [^`]*)?`")
+_SETTING = re.compile(r", which moderation\.\w+ does not allow")
 _INSTEAD = {
     "train": "/train", "import": "/train", "imitate": "/imitate", "schedule": "/schedule", "queue": "/queue",
     "ban-phrase": "/ban-phrase", "mute": "/mute", "post": "/outbox", "outbox": "/outbox", "account": "/status",
@@ -73,8 +75,8 @@ def sentence(error: MockingbirdError) -> str:
 
 
 def without_shell(text: str) -> str:
-    """The same text, with commands of Discord where it names some of the shell."""
-    return _COMMANDS.sub(lambda found: _INSTEAD.get(found[1], "/help"), text)
+    """The same text, with commands of Discord where it names some of the shell, and without names of settings."""
+    return _COMMANDS.sub(lambda found: _INSTEAD.get(found[1], "/help"), _SETTING.sub("", text))
 
 
 async def on_failure(front: Front, interaction: Interaction, error: Exception) -> None:

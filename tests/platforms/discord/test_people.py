@@ -148,6 +148,8 @@ async def test_what_is_missing_is_said_and_nothing_is_held(bot: Bot, kim: User) 
         ({"file": bot.world.upload("tweets.js", tweets_js()), "handle": HANDLE}, "If you have it, use the command"),
         ({"file": bot.world.upload("tweets.jsonl", jsonl())}, "If you have it, use the command again"),
         ({"file": bot.world.upload("cat.png", b"\x89PNG"), "handle": HANDLE}, "is a PNG image, whatever its name says"),
+        ({"file": bot.world.upload("x.zip", b"no archive"), "handle": HANDLE}, "is no .zip file, whatever"),
+        ({"file": bot.world.upload("x.docx", b"words"), "handle": HANDLE}, "give tweets.js of an X archive (zip"),
         ({"file": bot.world.upload("tweets.js", b""), "handle": HANDLE, "permission": True}, "is empty"),
         ({}, "An archive says whose it is"),
         ({"handle": "nobody"}, "Nothing is held of @nobody here."),
@@ -241,7 +243,7 @@ async def test_what_would_go_is_told_and_goes_once_it_is_confirmed(bot: Bot, kim
     known = await bot.database.run(personas.every)
     assert [found.id for found in known] == [elsewhere.id]
     gone = bot.world.slash(bot.channel, kim, "forget", handle="jo")
-    await final(bot, gone, "Nothing is held of @jo.")
+    await final(bot, gone, "Nothing is held of @jo here.")
 
 
 async def test_who_gave_their_own_archive_may_forget_it(bot: Bot, kim: User, tmp_path: Path) -> None:

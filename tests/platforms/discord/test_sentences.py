@@ -9,6 +9,8 @@ import pytest
 
 from bot import errors
 from bot.errors import MockingbirdError
+from bot.log import redacted
+from bot.platforms.discord import refusals
 from bot.platforms.discord.sentences import SENTENCES, sentence, without_shell
 
 pytestmark = pytest.mark.discord
@@ -51,8 +53,17 @@ def test_the_table_replaces_only_errors_that_exist_by_facts_that_they_have() -> 
         ),
         ("Look (`mockingbird queue list`, `mockingbird outbox list`).", "Look (/queue, /outbox)."),
         ("`mockingbird hub pull x`", "/help"),
+        (
+            "It was refused (it holds a link, which moderation.allow_links does not allow).",
+            "It was refused (it holds a link).",
+        ),
         ("I said `mocking` to a mockingbird", "I said `mocking` to a mockingbird"),
     ],
 )
 def test_what_was_written_for_the_shell_names_commands_of_discord(written: str, said: str) -> None:
     assert without_shell(written) == said
+
+
+@pytest.mark.parametrize("told", [refusals.BAD_TOKEN, refusals.NO_CONTENT, *refusals.BY_CODE.values()])
+def test_the_log_takes_no_word_of_a_refusal_for_a_secret(told: str) -> None:
+    assert redacted(told) == told

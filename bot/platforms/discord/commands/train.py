@@ -27,6 +27,7 @@ from bot.store import opt_outs, personas, timelines
 from bot.store.database import Db
 from bot.web.operation import Answer
 from bot.web.operations.timelines import Import, hold
+from training.timeline.errors import FORMATS, GET_ARCHIVE
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +144,9 @@ def counted(held: Answer) -> str:
 def in_words(error: MockingbirdError) -> str:
     """An error for those who have options where the shell has flags."""
     said = sentence_of(error).replace("--handle", "the option handle")
+    # Nobody can attach a folder, and hardly anybody a whole archive.
+    said = said.replace(FORMATS, "tweets.js of an X archive (zipped is fine), .jsonl, .jsonl.gz or .csv")
+    said = said.replace(GET_ARCHIVE, "attach the file tweets.js that lies in the folder data of an X archive")
     if isinstance(error, AuthorUnknown):
         return f"{said} Set permission to True, too, if you have this person's permission."
     if isinstance(error, NeedsPermission):
