@@ -7,7 +7,7 @@ from typing import Any
 
 import discord
 
-from bot.domain import SaidAlready
+from bot.domain import Post, SaidAlready
 from bot.errors import AnswerForgotten, MessageForgotten
 from bot.platforms.discord.answers import ask_imitation
 from bot.platforms.discord.channels import account_of
@@ -122,13 +122,13 @@ async def post_it(front: Front, interaction: Interaction, id: str, index: int) -
         **{"interaction": id, "asked_by": by.person},
     }
 
-    def transaction(db: Db) -> None:
+    def transaction(db: Db) -> Post:
         persona = None if row.persona_id is None else personas.get(db, row.persona_id)
         if persona is None:  # it was forgotten since
             raise AnswerForgotten()
         opt_outs.check(db, persona.handles)
         personas.check_place(persona, row.place)
-        outbox.add(
+        return outbox.add(
             db,
             PLATFORM,
             account,
@@ -146,8 +146,10 @@ async def post_it(front: Front, interaction: Interaction, id: str, index: int) -
         outcome = f"It cannot be posted: {reason}."
     else:
         try:
-            await front.app.database.run(transaction)
+            added = await front.app.database.run(transaction)
             outcome = "It is in the outbox, and is said in a moment."
+            if outbox.time_of(added.id) < now:
+                outcome = "This text was posted here before: it is not said again."
         except SaidAlready:
             outcome = "The same was said in this channel within 30 days: it is not said again."
     front.app.wake()
