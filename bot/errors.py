@@ -348,7 +348,7 @@ class MayNotWrite(MockingbirdError):
 
 
 class AnswerForgotten(MockingbirdError):
-    """This answer is more than 30 days old, was removed, or is not from here: ask again with `/imitate`."""
+    """This answer is more than 30 days old, was removed, or is not from here: ask again with /imitate."""
 
 
 class MessageForgotten(MockingbirdError):
@@ -365,6 +365,6 @@ class MayNotForget(MockingbirdError):
 
 
 class CoolingDown(MockingbirdError):
-    """Not so fast: /{command} is there for you again in {seconds} s."""
+    """Not so fast: {command} is there for you again in {seconds} s."""
 
     passing = True

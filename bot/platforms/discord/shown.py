@@ -60,6 +60,8 @@ def notes(row: interactions.Interaction) -> list[str]:
     """What else is to be said of it, in our words."""
     assert row.answer is not None
     found = [row.asked["trained"]] if row.asked.get("trained") else []
+    if row.asked.get("message"):  # a link: what somebody else wrote is not said again
+        found.append(f"In answer to {row.asked['message']}")
     if row.answer.get("cut"):
         found.append("The prompt was too long: its beginning was left off.")
     return found

@@ -52,5 +52,6 @@ async def _is_cool(front: Front, interaction: Interaction) -> bool:
     name = interaction.command.qualified_name if interaction.command else ""
     wait_s = front.cooldowns.wait_s(person_of(interaction.user), name, front.app.config.discord.cooldown_seconds)
     if wait_s:
-        await tell(interaction, sentence(CoolingDown(command=name, seconds=math.ceil(wait_s))))
+        called = f'"{name}"' if isinstance(interaction.command, app_commands.ContextMenu) else f"/{name}"
+        await tell(interaction, sentence(CoolingDown(command=called, seconds=math.ceil(wait_s))))
     return not wait_s

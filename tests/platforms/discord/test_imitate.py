@@ -176,6 +176,9 @@ async def test_only_those_who_may_post_an_answer_and_once(bot: Bot) -> None:
     assert (post.text, post.account, post.cause["asked_by"]) == ("text 1.1", bot.channel.id, f"discord:{owner.id}")
     said = await bot.world.until(lambda: next((m for m in bot.channel.shown() if m.interaction is None), None))
     assert said.text == "text 1.1"
+    once_more = await bot.world.answer(bot.world.press(first, owner, "Post…"))
+    bot.world.press(once_more, owner, "Post it")
+    await bot.world.until(lambda: "was posted here before" in once_more.text)
 
 
 async def test_the_buttons_of_an_answer_are_for_those_who_may_imitate(bot: Bot) -> None:
@@ -222,6 +225,7 @@ async def test_a_message_is_answered_and_not_kept(bot: Bot) -> None:
     await bot.persona("jo")
     said = bot.world.say(bot.channel, bot.ann, "who saw the lighthouse")
     answer = await bot.world.answer(bot.world.menu(said, bot.ann, "Answer as ..."))
+    assert f"In answer to https://discord.com/channels/{bot.place.guild.id}/{bot.channel.id}/{said.id}" in answer.text
     assert bot.script.asked[0]["reply_to"] == "who saw the lighthouse"
     await bot.closed()
     refused = await pressed(bot, answer, "Again")
@@ -286,6 +290,9 @@ async def begun(bot: Bot) -> tuple[Message, Interaction]:
 async def test_a_training_shows_how_far_it_is_and_then_what_was_asked_for(bot: Bot) -> None:
     message, _ = await begun(bot)
     assert "loss 3.50 · on unseen tweets 3.60 · about 30 s left" in message.text
+    bot.script.hear(asdict(Progress(25, 40, 3.2, None, 0.0)))
+    await bot.world.until(lambda: "step 25 of 40" in message.text)
+    assert "left" not in message.text
     bot.script.hear(asdict(Progress(30, 40, 3.1, 3.2, 15.0)))
     await bot.world.until(lambda: "step 30 of 40" in message.text)
     assert "3.60 → 3.20" in message.text

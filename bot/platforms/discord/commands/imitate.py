@@ -118,7 +118,7 @@ async def _offer(front: Front, interaction: Interaction, found: Looked, wish: Ma
     await front.app.database.run(lambda db: interactions.add(db, row))
     parts: list[Part] = [
         f"There is no voice of **{name(written)}** yet, but tweets of theirs are held here: it can be trained now, and "
-        "then your question is answered.",
+        "then it says what you asked for.",
         (button("Train it now", "learn", row.id),),
     ]
     await interaction.response.send_message(view=view(*parts), ephemeral=True)
@@ -163,11 +163,11 @@ async def answer(front: Front, interaction: Interaction, message: discord.Messag
         return [found for found in personas.seen_from(db, place) if found.run_id is not None]
 
     speaking = await front.app.database.run(transaction)
-    asked = {"reply_to": text, "of_message": True, "n": 1}
+    asked = {"reply_to": text, "of_message": True, "message": message.jump_url, "n": 1}
     if speaking is None:
         await say(interaction, "Whoever wrote that does not want to be answered.")
     elif not speaking:
-        await say(interaction, "There is no persona here yet: one is made with `/train`.")
+        await say(interaction, "There is no persona here yet: one is made with /train.")
     elif len(speaking) == 1:
         await ask_imitation(front, interaction, {**asked, "persona": speaking[0].name})
     else:
