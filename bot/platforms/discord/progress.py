@@ -98,7 +98,8 @@ class Progress:
         told, id = self._told, self._row.id
         if "step" in told:
             held_out = self._held_out[-1] if self._held_out else None
-            measured = (told["step"], told["steps"], told.get("loss"), held_out, told.get("eta_seconds"))
+            left_s = told.get("eta_seconds") or None  # 0 until the second step that is told of: nobody knows yet
+            measured = (told["step"], told["steps"], told.get("loss"), held_out, left_s)
             made = training(Training(id, self._persona, *measured))
             if len(self._held_out) > 1:
                 falling = " → ".join(f"{loss:.2f}" for loss in self._held_out[-MOST_LOSSES:])
