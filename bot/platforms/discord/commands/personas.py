@@ -72,7 +72,7 @@ def card(of: Mapping[str, Any], picture: str = "") -> discord.ui.LayoutView:
         held.append(f"… and {more:,} more")
     parts.append("\n".join([*held, _trained(of["results"])]))
     if of["grounds"]:
-        parts.append("\n".join(_ground(found) for found in of["grounds"][:MOST_HANDLES]))
+        parts.append("\n".join(list(dict.fromkeys(map(_ground, of["grounds"])))[:MOST_HANDLES]))
     if of["samples"]:
         parts += [None, "\n\n".join(quoted(text) for text in of["samples"])]
     made = view(*parts)

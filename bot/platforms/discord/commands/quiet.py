@@ -38,8 +38,9 @@ def mute(front: Front) -> Command:
     ) -> None:
         if time is None:
             answer = await front.ask(interaction, quiet.muted, Asked())
-            lines = tuple(Line(_named(found["scope"]), "until", _ms(found["until"])) for found in answer["mutes"])
-            await show(interaction, listing(Listing("Muted here", lines, "Nothing is muted here.")))
+            lines = tuple(Line(_named(found["scope"]), at=_ms(found["until"])) for found in answer["mutes"])
+            title = "Muted here until" if lines else "Muted here"
+            await show(interaction, listing(Listing(title, lines, "Nothing is muted here.")))
             return
         scope = scope_of(persona, channel)
         answer = await front.ask(interaction, quiet.mute, quiet.Mute(scope=scope, time=time))

@@ -26,6 +26,6 @@ def settings(front: Front) -> Command:
         shown = place(PLATFORM, answer["notices"]) if answer["notices"] else "nowhere yet"
         named = "yes" if answer["webhooks"] else "no"
         lines = f"Drafts and notices are shown in: {shown}\nAnswers under the persona's own name: {named}"
-        await show(interaction, view("**Settings**", lines, WHO))
+        await show(interaction, view("**Settings**", lines, *([] if interaction.guild_id is None else [WHO])))
 
     return for_moderators(command)
