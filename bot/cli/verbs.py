@@ -187,6 +187,8 @@ async def run(open_app: Callable[..., App], config: Config, environ: Mapping[str
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
         reloading = asyncio.create_task(keep_reloading(app, hung_up))
         show.note("Mockingbird is running; Ctrl-C stops it.")
+        if discord is None:
+            show.note(f"It is not on Discord: {config.discord.token_env} holds no token.")
         try:
             await app.run(on_post, stop, beside)
         finally:

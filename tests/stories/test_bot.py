@@ -63,6 +63,7 @@ def test_a_bot_that_is_told_to_stop_as_soon_as_it_runs_ends_in_order(speaking: S
     bot = speaking.start("run", "--json")
     assert bot.stderr is not None
     assert bot.stderr.readline() == "Mockingbird is running; Ctrl-C stops it.\n"
+    assert bot.stderr.readline() == "It is not on Discord: DISCORD_TOKEN holds no token.\n"
     bot.send_signal(signal.SIGTERM)
     said = speaking.end(bot)
     assert (said.status, said.json) == (0, {"posts": []})
