@@ -178,7 +178,7 @@ async def test_only_those_who_may_post_an_answer_and_once(bot: Bot) -> None:
     assert said.text == "text 1.1"
     once_more = await bot.world.answer(bot.world.press(first, owner, "Post…"))
     bot.world.press(once_more, owner, "Post it")
-    await bot.world.until(lambda: "was posted here before" in once_more.text)
+    await bot.world.until(lambda: "was put into the outbox before" in once_more.text)
 
 
 async def test_the_buttons_of_an_answer_are_for_those_who_may_imitate(bot: Bot) -> None:

@@ -149,7 +149,7 @@ async def post_it(front: Front, interaction: Interaction, id: str, index: int) -
             added = await front.app.database.run(transaction)
             outcome = "It is in the outbox, and is said in a moment."
             if outbox.time_of(added.id) < now:
-                outcome = "This text was posted here before: it is not said again."
+                outcome = "It was put into the outbox before: it is not said a second time."
         except SaidAlready:
             outcome = "The same was said in this channel within 30 days: it is not said again."
     front.app.wake()
