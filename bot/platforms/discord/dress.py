@@ -5,7 +5,8 @@ from __future__ import annotations
 import discord
 
 from bot.domain import Post
-from bot.platforms.discord import aloud, review
+from bot.platforms.discord import review
+from bot.platforms.discord.answers import aloud
 from bot.platforms.discord.front import Front
 from bot.platforms.discord.layout.parts import speaker, view
 from bot.platforms.discord.texts import said

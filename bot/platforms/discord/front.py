@@ -11,11 +11,11 @@ import discord
 from bot.app import App
 from bot.clock import now_ms
 from bot.domain import Asker
-from bot.platforms.discord.cooldowns import Cooldowns
-from bot.platforms.discord.following import Following
-from bot.platforms.discord.overrides import Known
+from bot.platforms.discord.access.cooldowns import Cooldowns
+from bot.platforms.discord.access.overrides import Known
+from bot.platforms.discord.answers.following import Following
+from bot.platforms.discord.answers.webhooks import Webhooks
 from bot.platforms.discord.seal import Seal
-from bot.platforms.discord.webhooks import Webhooks
 from bot.web.operation import Answer, Asked, Operation
 
 A = TypeVar("A", bound=Asked)

@@ -10,13 +10,13 @@ import discord
 
 from bot.domain import Post, PostState
 from bot.errors import PostRefuses, UnknownPost
+from bot.platforms.discord.access.permissions import require
 from bot.platforms.discord.front import PLATFORM, Front, Interaction
 from bot.platforms.discord.given import written
 from bot.platforms.discord.kinds import Press
 from bot.platforms.discord.layout import approval
 from bot.platforms.discord.layout.listing import sentence
 from bot.platforms.discord.layout.parts import custom_id, place, speaker, view
-from bot.platforms.discord.permissions import require
 from bot.platforms.discord.sentences import tell, without_shell
 from bot.platforms.discord.texts import label, said
 from bot.store import decisions, outbox

@@ -13,15 +13,15 @@ from bot.app import App
 from bot.config import DiscordSettings
 from bot.domain import Post
 from bot.platforms.discord import inbound
-from bot.platforms.discord.answers import keep_answering
-from bot.platforms.discord.client import Ears, MockingbirdClient
-from bot.platforms.discord.connection import Connection, point_at, read_token
+from bot.platforms.discord.answers.ask import keep_answering
+from bot.platforms.discord.connection.client import Ears, MockingbirdClient
+from bot.platforms.discord.connection.connection import Connection, point_at, read_token
+from bot.platforms.discord.connection.supervisor import keep_connected
 from bot.platforms.discord.dress import dressed
 from bot.platforms.discord.front import Front
 from bot.platforms.discord.poster import DiscordPoster
 from bot.platforms.discord.press import pressed
 from bot.platforms.discord.seal import Seal, read_key
-from bot.platforms.discord.supervisor import keep_connected
 from bot.platforms.discord.translations import Translations
 from bot.platforms.discord.tree import install
 from bot.store import outbox

@@ -15,10 +15,10 @@ from discord import app_commands
 
 from bot.app import App
 from bot.config import Config, DiscordSettings
-from bot.platforms.discord.client import Ears, MockingbirdClient
-from bot.platforms.discord.connection import Connection
+from bot.platforms.discord.connection.client import Ears, MockingbirdClient
+from bot.platforms.discord.connection.connection import Connection
+from bot.platforms.discord.connection.pace import Pace
 from bot.platforms.discord.front import Front
-from bot.platforms.discord.pace import Pace
 from bot.platforms.discord.poster import DiscordPoster
 from bot.platforms.discord.press import pressed
 from bot.platforms.discord.seal import Seal

@@ -21,12 +21,12 @@ from bot.domain import Job, Persona
 from bot.flows.deliver import keep_delivering
 from bot.flows.waiters import Hear
 from bot.flows.waiting import Desk
-from bot.platforms.discord.aloud import dressed
-from bot.platforms.discord.answers import keep_answering
-from bot.platforms.discord.client import Ears, MockingbirdClient
-from bot.platforms.discord.connection import Connection
+from bot.platforms.discord.answers.aloud import dressed
+from bot.platforms.discord.answers.ask import keep_answering
+from bot.platforms.discord.connection.client import Ears, MockingbirdClient
+from bot.platforms.discord.connection.connection import Connection
+from bot.platforms.discord.connection.pace import Pace
 from bot.platforms.discord.front import Front, Interaction
-from bot.platforms.discord.pace import Pace
 from bot.platforms.discord.poster import DiscordPoster
 from bot.platforms.discord.press import pressed
 from bot.platforms.discord.seal import Seal, read_key

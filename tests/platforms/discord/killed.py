@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from bot.config import DiscordSettings
-from bot.platforms.discord.connection import point_at
+from bot.platforms.discord.connection.connection import point_at
 from tests.platforms.discord.fronted import Alone
 
 

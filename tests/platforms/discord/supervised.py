@@ -15,10 +15,10 @@ from discord import app_commands
 
 from bot import clock
 from bot.config import DiscordSettings
-from bot.platforms.discord.client import Ears, MockingbirdClient
-from bot.platforms.discord.connection import Connection, point_at
-from bot.platforms.discord.pace import Pace
-from bot.platforms.discord.supervisor import keep_connected
+from bot.platforms.discord.connection.client import Ears, MockingbirdClient
+from bot.platforms.discord.connection.connection import Connection, point_at
+from bot.platforms.discord.connection.pace import Pace
+from bot.platforms.discord.connection.supervisor import keep_connected
 from bot.store.database import Database
 from tests.servers.discord.objects import Channel, Message, User
 from tests.servers.discord.server import LoopbackDiscord

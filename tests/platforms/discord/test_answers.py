@@ -14,7 +14,7 @@ import discord.webhook.async_
 import pytest
 
 from bot.errors import NothingAcceptable
-from bot.platforms.discord import answers, original, progress
+from bot.platforms.discord.answers import ask, original, progress
 from bot.store import interactions, outbox
 from tests.platforms.discord.fronted import Bot
 from tests.servers.discord.clients import send_discord_py
@@ -222,7 +222,7 @@ async def test_a_chat_with_the_bot_is_a_place_of_its_own(bot: Bot) -> None:
 async def test_a_database_that_cannot_be_written_keeps_nobody_from_an_answer_later(
     bot: Bot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(answers, "AGAIN_S", 0.05)
+    monkeypatch.setattr(ask, "AGAIN_S", 0.05)
     database = bot.database
     database._thread.submit(database._db.execute, "PRAGMA busy_timeout = 20").result()
     bot.server.fault(ORIGINAL, "slow", delay_s=0.3)
@@ -256,7 +256,7 @@ async def test_what_is_being_acknowledged_is_not_taken_up_before(bot: Bot) -> No
     asked = bot.world.slash(bot.channel, bot.ann, "imitate", handle="jo")
     for number in range(1, 4):
         await bot.world.until(lambda number=number: fault.happened >= number)  # type: ignore[misc]
-        await answers.resume(bot.front)
+        await ask.resume(bot.front)
     await bot.closed()
     assert bot.channel.shown() == [asked.original]
     assert await bot.database.run(lambda db: outbox.every(db, 10)) == []

@@ -9,8 +9,8 @@ import pytest
 
 from bot.config import DiscordSettings, load_config
 from bot.errors import BadConfig
-from bot.platforms.discord.client import intents
-from bot.platforms.discord.connection import API, GATEWAY, point_at, read_token
+from bot.platforms.discord.connection.client import intents
+from bot.platforms.discord.connection.connection import API, GATEWAY, point_at, read_token
 
 
 def test_clients_go_where_the_settings_say_and_else_to_discord_itself() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from bot.domain import Job, JobState, Post
 from bot.errors import TrainingFailed
-from bot.platforms.discord import progress
+from bot.platforms.discord.answers import progress
 from bot.platforms.discord.commands import imitate
 from bot.platforms.discord.commands.imitate import Looked
 from bot.store import opt_outs, outbox

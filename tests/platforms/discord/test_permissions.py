@@ -10,9 +10,9 @@ from pathlib import Path
 import discord
 import pytest
 
-from bot.platforms.discord.cooldowns import MOST, Cooldowns
-from bot.platforms.discord.overrides import CHANNEL, ROLE, USER, Overrides, Who, allowed
-from bot.platforms.discord.permissions import may
+from bot.platforms.discord.access.cooldowns import MOST, Cooldowns
+from bot.platforms.discord.access.overrides import CHANNEL, ROLE, USER, Overrides, Who, allowed
+from bot.platforms.discord.access.permissions import may
 from tests.platforms.discord.commanded import Commanded, connected
 from tests.servers.discord.conftest import Place, place
 from tests.servers.discord.objects import Permission

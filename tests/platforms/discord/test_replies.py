@@ -22,9 +22,9 @@ from bot.flows.deliver import keep_delivering
 from bot.flows.fire import Spoken
 from bot.flows.reply import keep_replying
 from bot.moderation import Repeats
-from bot.platforms.discord.client import Ears, MockingbirdClient
 from bot.platforms.discord.commands.reply import reply
-from bot.platforms.discord.connection import Connection
+from bot.platforms.discord.connection.client import Ears, MockingbirdClient
+from bot.platforms.discord.connection.connection import Connection
 from bot.platforms.discord.front import Front
 from bot.platforms.discord.inbound import on_message
 from bot.platforms.discord.poster import DiscordPoster

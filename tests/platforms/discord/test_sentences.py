@@ -10,7 +10,7 @@ import pytest
 from bot import errors
 from bot.errors import MockingbirdError
 from bot.log import redacted
-from bot.platforms.discord import refusals
+from bot.platforms.discord.connection import refusals
 from bot.platforms.discord.sentences import SENTENCES, sentence, without_shell
 
 pytestmark = pytest.mark.discord

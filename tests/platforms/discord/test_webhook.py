@@ -10,8 +10,8 @@ from pathlib import Path
 import discord.webhook.async_
 import pytest
 
-from bot.platforms.discord import original, webhook
-from bot.platforms.discord.webhook import name_of
+from bot.platforms.discord.answers import original, webhook
+from bot.platforms.discord.answers.webhook import name_of
 from bot.store import places
 from tests.platforms.discord.fronted import Bot
 from tests.servers.discord.clients import send_discord_py

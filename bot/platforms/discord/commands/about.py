@@ -7,11 +7,11 @@ from importlib.metadata import version
 
 from discord import app_commands
 
-from bot.platforms.discord.client import MockingbirdClient
+from bot.platforms.discord.access.permissions import manages
+from bot.platforms.discord.connection.client import MockingbirdClient
 from bot.platforms.discord.front import Front, Interaction
 from bot.platforms.discord.kinds import Command, for_all
 from bot.platforms.discord.layout.parts import moment, view
-from bot.platforms.discord.permissions import manages
 from bot.platforms.discord.sentences import show
 from bot.web.operation import Asked
 from bot.web.operations import personas, queue

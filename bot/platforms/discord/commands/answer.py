@@ -9,7 +9,10 @@ import discord
 
 from bot.domain import Post, SaidAlready
 from bot.errors import AnswerForgotten, MessageForgotten
-from bot.platforms.discord.answers import ask_imitation
+from bot.platforms.discord.access.permissions import require
+from bot.platforms.discord.answers.ask import ask_imitation
+from bot.platforms.discord.answers.original import say
+from bot.platforms.discord.answers.shown import persona_of
 from bot.platforms.discord.channels import account_of
 from bot.platforms.discord.commands.personas import show_card
 from bot.platforms.discord.front import PLATFORM, Front, Interaction, asker
@@ -17,9 +20,6 @@ from bot.platforms.discord.given import written
 from bot.platforms.discord.kinds import Press
 from bot.platforms.discord.layout.listing import sentence
 from bot.platforms.discord.layout.parts import BLUE, button, custom_id, view
-from bot.platforms.discord.original import say
-from bot.platforms.discord.permissions import require
-from bot.platforms.discord.shown import persona_of
 from bot.platforms.discord.texts import label, said
 from bot.store import interactions, opt_outs, outbox, personas
 from bot.store.database import Db

@@ -11,12 +11,12 @@ from discord import app_commands
 from bot.errors import OperatorOnly
 from bot.flows.opt_out import checked
 from bot.platforms.discord import privacy
+from bot.platforms.discord.access.permissions import require_forget
+from bot.platforms.discord.answers.original import say
 from bot.platforms.discord.front import Front, Interaction
 from bot.platforms.discord.kinds import Command, Press, for_all
 from bot.platforms.discord.layout.listing import sentence
 from bot.platforms.discord.layout.parts import RED, button, view
-from bot.platforms.discord.original import say
-from bot.platforms.discord.permissions import require_forget
 from bot.platforms.discord.texts import name, said
 from bot.web.operation import Answer
 from bot.web.operations import people

@@ -14,14 +14,14 @@ from discord import app_commands
 from bot.domain import Job, Persona
 from bot.errors import NoCheckpoint, UnknownPersona, did_you_mean
 from bot.platforms.discord import given
-from bot.platforms.discord.answers import ask_imitation, ask_training, row_of, train
+from bot.platforms.discord.access.permissions import may, require
+from bot.platforms.discord.answers.ask import ask_imitation, ask_training, row_of, train
+from bot.platforms.discord.answers.original import say
 from bot.platforms.discord.commands.answer import answer_to
 from bot.platforms.discord.front import Front, Interaction, asker, person_of
 from bot.platforms.discord.kinds import Command, Press, for_all
 from bot.platforms.discord.layout.parts import Part, button, custom_id, view
 from bot.platforms.discord.layout.training import Offer, offer
-from bot.platforms.discord.original import say
-from bot.platforms.discord.permissions import may, require
 from bot.platforms.discord.texts import label, name
 from bot.store import interactions, jobs, opt_outs, personas, timelines
 from bot.store.database import Db

@@ -11,12 +11,12 @@ from discord import app_commands
 from bot.domain import PostState
 from bot.errors import UnknownPost
 from bot.platforms.discord import review
+from bot.platforms.discord.access.permissions import require
 from bot.platforms.discord.front import Front, Interaction
 from bot.platforms.discord.given import chosen
 from bot.platforms.discord.kinds import Command, Press, for_moderators
 from bot.platforms.discord.layout.listing import Line, Listing, listing
 from bot.platforms.discord.layout.parts import custom_id
-from bot.platforms.discord.permissions import require
 from bot.platforms.discord.sentences import show
 from bot.platforms.discord.texts import CHOICE, label
 from bot.web.operation import Answer

@@ -9,6 +9,7 @@ import discord
 from discord import app_commands
 
 from bot.errors import NotAllowed, UnknownRequest
+from bot.platforms.discord.access.permissions import manages
 from bot.platforms.discord.commands import completing
 from bot.platforms.discord.front import Front, Interaction, person_of
 from bot.platforms.discord.given import chosen
@@ -16,7 +17,6 @@ from bot.platforms.discord.kinds import Command, Press, for_all
 from bot.platforms.discord.layout.listing import Line, Listing, listing
 from bot.platforms.discord.layout.parts import custom_id
 from bot.platforms.discord.layout.training import ahead_of_you
-from bot.platforms.discord.permissions import manages
 from bot.platforms.discord.sentences import show, tell
 from bot.platforms.discord.texts import CHOICE, label, name
 from bot.web.operation import Answer, Asked

@@ -14,12 +14,12 @@ from discord import app_commands
 from bot.domain import Asker
 from bot.errors import AuthorUnknown, MockingbirdError, NeedsPermission, UploadTooLarge, did_you_mean
 from bot.flows.train import check_held
-from bot.platforms.discord.answers import ask_training, reading
+from bot.platforms.discord.access.permissions import require
+from bot.platforms.discord.answers.ask import ask_training, reading
+from bot.platforms.discord.answers.original import say
 from bot.platforms.discord.front import Front, Interaction, asker
 from bot.platforms.discord.kinds import MODERATORS, Command, for_all
 from bot.platforms.discord.layout.listing import sentence
-from bot.platforms.discord.original import say
-from bot.platforms.discord.permissions import require
 from bot.platforms.discord.sentences import sentence as sentence_of
 from bot.platforms.discord.texts import name
 from bot.platforms.discord.uploads import MIB, Trusted, fetched, trusts

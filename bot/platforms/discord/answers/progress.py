@@ -12,10 +12,10 @@ from typing import Any
 import discord
 
 from bot.flows.waiters import Hear
+from bot.platforms.discord.answers.original import PASSING, Gone, change
 from bot.platforms.discord.front import Front
 from bot.platforms.discord.layout.listing import sentence
 from bot.platforms.discord.layout.training import Queued, Training, queued, training
-from bot.platforms.discord.original import PASSING, Gone, change
 from bot.store import interactions
 
 log = logging.getLogger(__name__)

@@ -18,13 +18,14 @@ from typing import Any, NoReturn
 from bot.domain import Request
 from bot.errors import MockingbirdError, RequestPutOff, Unexpected
 from bot.flows.settle import MISTAKE
-from bot.platforms.discord import sentences, shown
-from bot.platforms.discord.aloud import speak_aloud
+from bot.platforms.discord import sentences
+from bot.platforms.discord.answers import shown
+from bot.platforms.discord.answers.aloud import speak_aloud
+from bot.platforms.discord.answers.original import EARLY_MS, TOKEN_MS, Gone, acknowledge, say, settle
+from bot.platforms.discord.answers.progress import showing
+from bot.platforms.discord.answers.webhook import speak_by_name
 from bot.platforms.discord.front import Front, Interaction, asker
 from bot.platforms.discord.layout.listing import sentence
-from bot.platforms.discord.original import EARLY_MS, TOKEN_MS, Gone, acknowledge, say, settle
-from bot.platforms.discord.progress import showing
-from bot.platforms.discord.webhook import speak_by_name
 from bot.store import interactions, personas
 from bot.store.database import Db
 from bot.web.operations.imitations import LONGEST_S

@@ -23,10 +23,10 @@ from bot import clock
 from bot.config import DiscordSettings
 from bot.errors import NoSessionLeft
 from bot.platforms.discord import attempt
-from bot.platforms.discord.connection import Connection
-from bot.platforms.discord.gateway import hang_up, open_gateway
-from bot.platforms.discord.pace import Draw, Pace
-from bot.platforms.discord.sync import sync_commands
+from bot.platforms.discord.connection.connection import Connection
+from bot.platforms.discord.connection.gateway import hang_up, open_gateway
+from bot.platforms.discord.connection.pace import Draw, Pace
+from bot.platforms.discord.connection.sync import sync_commands
 from bot.store import identifies
 from bot.store.database import Database, Db
 

@@ -10,7 +10,7 @@ import aiohttp
 import discord
 from discord.gateway import DiscordWebSocket
 
-from bot.platforms.discord.pace import Pace
+from bot.platforms.discord.connection.pace import Pace
 
 
 async def open_gateway(client: discord.Client, pace: Pace, **more: Any) -> DiscordWebSocket:

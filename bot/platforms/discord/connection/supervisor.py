@@ -15,9 +15,9 @@ import discord
 
 from bot import clock
 from bot.errors import BadConfig, NoDiscordToken, NoSessionLeft
-from bot.platforms.discord.client import LOST, MockingbirdClient
-from bot.platforms.discord.pace import Draw, Pace
-from bot.platforms.discord.refusals import refusal
+from bot.platforms.discord.connection.client import LOST, MockingbirdClient
+from bot.platforms.discord.connection.pace import Draw, Pace
+from bot.platforms.discord.connection.refusals import refusal
 from bot.store import identifies
 from bot.store.database import Database, Db
 

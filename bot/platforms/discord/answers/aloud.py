@@ -11,10 +11,10 @@ import discord
 
 from bot import clock
 from bot.domain import Post, SaidAlready
+from bot.platforms.discord.answers.original import PASSING
+from bot.platforms.discord.answers.shown import notes, persona_of, view
 from bot.platforms.discord.front import PLATFORM, Front
 from bot.platforms.discord.layout.parts import MARK
-from bot.platforms.discord.original import PASSING
-from bot.platforms.discord.shown import notes, persona_of, view
 from bot.platforms.discord.texts import name
 from bot.store import interactions, outbox
 from bot.store.database import Db

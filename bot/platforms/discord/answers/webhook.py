@@ -17,12 +17,12 @@ from types import SimpleNamespace
 import aiohttp
 import discord
 
-from bot.platforms.discord.aloud import channel_of
+from bot.platforms.discord.answers.aloud import channel_of
+from bot.platforms.discord.answers.shown import BY_NAME, alone, persona_of
+from bot.platforms.discord.answers.webhooks import Parent
 from bot.platforms.discord.front import PLATFORM, Front
 from bot.platforms.discord.layout.parts import MARK
-from bot.platforms.discord.shown import BY_NAME, alone, persona_of
 from bot.platforms.discord.texts import label
-from bot.platforms.discord.webhooks import Parent
 from bot.store import interactions, places
 
 log = logging.getLogger(__name__)

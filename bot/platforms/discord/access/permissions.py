@@ -9,9 +9,9 @@ from typing import Any
 import discord
 
 from bot.errors import MayNotForget, NotAllowed
-from bot.platforms.discord.client import MockingbirdClient
+from bot.platforms.discord.access.overrides import Who, allowed
+from bot.platforms.discord.connection.client import MockingbirdClient
 from bot.platforms.discord.front import Front, Interaction, asker
-from bot.platforms.discord.overrides import Who, allowed
 from bot.store import consents
 
 

@@ -1,0 +1,1 @@
+"""The connection: how the bot stays connected to Discord."""
