@@ -14,16 +14,16 @@ from bot.config import DiscordSettings
 from bot.domain import Post
 from bot.platforms.discord import inbound
 from bot.platforms.discord.answers.ask import keep_answering
+from bot.platforms.discord.commands.press import pressed
+from bot.platforms.discord.commands.tree import install
 from bot.platforms.discord.connection.client import Ears, MockingbirdClient
 from bot.platforms.discord.connection.connection import Connection, point_at, read_token
 from bot.platforms.discord.connection.supervisor import keep_connected
 from bot.platforms.discord.dress import dressed
 from bot.platforms.discord.front import Front
 from bot.platforms.discord.poster import DiscordPoster
-from bot.platforms.discord.press import pressed
 from bot.platforms.discord.seal import Seal, read_key
 from bot.platforms.discord.translations import Translations
-from bot.platforms.discord.tree import install
 from bot.store import outbox
 
 KEY_FILE = "discord.key"  # in the data directory, beside the database

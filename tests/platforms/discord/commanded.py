@@ -15,15 +15,15 @@ from discord import app_commands
 
 from bot.app import App
 from bot.config import Config, DiscordSettings
+from bot.platforms.discord.commands.press import pressed
+from bot.platforms.discord.commands.tree import install
 from bot.platforms.discord.connection.client import Ears, MockingbirdClient
 from bot.platforms.discord.connection.connection import Connection
 from bot.platforms.discord.connection.pace import Pace
 from bot.platforms.discord.front import Front
 from bot.platforms.discord.poster import DiscordPoster
-from bot.platforms.discord.press import pressed
 from bot.platforms.discord.seal import Seal
 from bot.platforms.discord.translations import Translations
-from bot.platforms.discord.tree import install
 from bot.store import personas, runs, timelines
 from bot.store.database import Db
 from tests.servers.discord.clients import send_discord_py

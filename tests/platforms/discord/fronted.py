@@ -23,14 +23,14 @@ from bot.flows.waiters import Hear
 from bot.flows.waiting import Desk
 from bot.platforms.discord.answers.aloud import dressed
 from bot.platforms.discord.answers.ask import keep_answering
+from bot.platforms.discord.commands.press import pressed
+from bot.platforms.discord.commands.tree import install
 from bot.platforms.discord.connection.client import Ears, MockingbirdClient
 from bot.platforms.discord.connection.connection import Connection
 from bot.platforms.discord.connection.pace import Pace
 from bot.platforms.discord.front import Front, Interaction
 from bot.platforms.discord.poster import DiscordPoster
-from bot.platforms.discord.press import pressed
 from bot.platforms.discord.seal import Seal, read_key
-from bot.platforms.discord.tree import install
 from bot.store import interactions, jobs, personas, runs, timelines
 from bot.store.database import Database, Db
 from models.wire import Progress

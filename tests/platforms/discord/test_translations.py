@@ -13,11 +13,11 @@ from discord import app_commands
 
 from bot.app import App
 from bot.config import Config
+from bot.platforms.discord.commands.tree import install
 from bot.platforms.discord.front import Front
 from bot.platforms.discord.german import GERMAN
 from bot.platforms.discord.seal import Seal
 from bot.platforms.discord.translations import Translations
-from bot.platforms.discord.tree import install
 
 pytestmark = pytest.mark.discord
 DOCUMENT = Path(__file__).parents[3] / "docs" / "discord.md"

@@ -9,11 +9,11 @@ import discord
 
 from bot.domain import Post, SaidAlready
 from bot.errors import AnswerForgotten, MessageForgotten
+from bot.platforms.discord.access.channels import account_of
 from bot.platforms.discord.access.permissions import require
 from bot.platforms.discord.answers.ask import ask_imitation
 from bot.platforms.discord.answers.original import say
 from bot.platforms.discord.answers.shown import persona_of
-from bot.platforms.discord.channels import account_of
 from bot.platforms.discord.commands.personas import show_card
 from bot.platforms.discord.front import PLATFORM, Front, Interaction, asker
 from bot.platforms.discord.given import written

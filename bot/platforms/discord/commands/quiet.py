@@ -7,7 +7,7 @@ from datetime import datetime
 from discord import app_commands
 
 from bot.errors import BadMute
-from bot.platforms.discord.channels import Channel
+from bot.platforms.discord.access.channels import Channel
 from bot.platforms.discord.commands import completing
 from bot.platforms.discord.front import PLATFORM, Front, Interaction
 from bot.platforms.discord.kinds import Command, for_moderators, group

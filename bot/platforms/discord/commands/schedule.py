@@ -10,7 +10,7 @@ from discord import app_commands
 
 from bot.clock.spoken import duration, rule
 from bot.errors import MockingbirdError
-from bot.platforms.discord.channels import Channel, account_of
+from bot.platforms.discord.access.channels import Channel, account_of
 from bot.platforms.discord.commands import completing
 from bot.platforms.discord.front import PLATFORM, Front, Interaction
 from bot.platforms.discord.kinds import Command, group

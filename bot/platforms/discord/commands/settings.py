@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from discord import app_commands
 
-from bot.platforms.discord.channels import Channel, account_of
+from bot.platforms.discord.access.channels import Channel, account_of
 from bot.platforms.discord.front import PLATFORM, Front, Interaction
 from bot.platforms.discord.kinds import Command, for_moderators
 from bot.platforms.discord.layout.parts import place, view
