@@ -135,6 +135,7 @@ async def flood(data: Path, rate: int, seconds: float) -> dict[str, Any]:
         channel, (loud, *others) = place_with(discord, 1 + OTHERS)
         await discord.world.answer(imitate(discord, channel, loud), START_S)  # the worker's start is not measured
         before = most = resident_mib(bot.pid)
+        spent = cpu_seconds(bot.pid), time.process_time()
         chance, loop = random.Random(1), asyncio.get_running_loop()
         asked: list[Interaction] = []
         began = loop.time()
@@ -143,6 +144,8 @@ async def flood(data: Path, rate: int, seconds: float) -> dict[str, Any]:
                 asked.append(imitate(discord, channel, loud if chance.random() < LOUD else chance.choice(others)))
             most = max(most, resident_mib(bot.pid))
             await asyncio.sleep(TICK)
+        ours = time.process_time() - spent[1]
+        spent_by_bot = cpu_seconds(bot.pid) - spent[0]
         with contextlib.suppress(TimeoutError):
             await discord.world.until(lambda: all(one.acknowledged_at for one in asked), ACKNOWLEDGE_S)
         taken = [one for one in asked if one.callback is not None and one.callback["type"] == 5]
@@ -161,6 +164,8 @@ async def flood(data: Path, rate: int, seconds: float) -> dict[str, Any]:
             "accepted_by_others": sum(one.user is not loud for one in taken),
             "accepted_and_unanswered": sum(not one.answered for one in taken),
             "drained_after_seconds": drained,
+            "cpu_percent_of_the_bot": 100 * spent_by_bot / seconds,
+            "cpu_percent_of_discord": 100 * ours / seconds,
             "mib_before": before,
             "mib_most": max(most, resident_mib(bot.pid)),
         }
@@ -217,6 +222,12 @@ async def watched_bot(data: Path, seconds: float) -> dict[str, float]:
 
 def imitate(discord: LoopbackDiscord, channel: Channel, user: User) -> Interaction:
     return discord.world.slash(channel, user, "imitate", handle=SPEAKER)
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has computed; its children are not counted."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mib(pid: int) -> float:
