@@ -11,7 +11,7 @@ import pytest
 
 from bot.app import App
 from bot.config import load_config
-from bot.domain import Candidate, Verdict
+from bot.domain import SHELL, Candidate, Verdict
 from bot.errors import (
     BaseUnavailable,
     CorruptCheckpoint,
@@ -326,11 +326,11 @@ def test_the_end_of_a_long_prompt_is_kept_as_long_as_fits(text: str) -> None:
 async def test_a_request_is_answered_with_what_the_imitator_makes(data: Path, environ: dict[str, str]) -> None:
     async with opened(data, environ) as app:
         asked = {"persona": PERSONA, "prompt": "the gull", "n": 2, "seed": 7, "max_tokens": 20, "top_p": None}
-        request = await app.desk.ask("imitate", "ann", "hall", asked, 1)
+        request = await app.desk.ask("imitate", "ann", SHELL, asked, 1)
         answer = await app.desk.wait(request.id)
         done = await app.imitator.imitate(PERSONA, "the gull", 2, 7, replace(app.sampling, max_tokens=20))
         assert answer == report(done)
         assert [found["text"] for found in answer["candidates"]] == [found.text for found in done.accepted]
         asked = {"persona": "nobody"}
         with pytest.raises(UnknownPersona):
-            await app.desk.wait((await app.desk.ask("imitate", "ann", "hall", asked, 1)).id)
+            await app.desk.wait((await app.desk.ask("imitate", "ann", SHELL, asked, 1)).id)

@@ -44,7 +44,7 @@ def a_day(shell: Shell, file: Path) -> list[Any]:
         shell.good("personas"),
         shell.good("imitate", HANDLE, "-n", "2", "--seed", "7"),
         shell.good("schedule", "preview", HANDLE, "--cron", "0 9 * * 1", "--tz", "Europe/Helsinki"),
-        shell.good("schedule", "add", HANDLE, "--every", "3d", "--quiet", "22:00-07:00", "--approval", "first-20"),
+        shell.good("schedule", "add", HANDLE, "--every", "3h", "--quiet", "22:00-07:00", "--approval", "first-20"),
         shell.good("schedule", "list"),
         shell.good("schedule", "show", "1"),
         shell.good("schedule", "pause", "1"),

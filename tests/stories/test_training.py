@@ -126,4 +126,5 @@ def test_the_bot_carries_on_what_a_command_left_and_what_it_left_itself(
     assert shell.steps(1)[before] == saved + 1
     bot.send_signal(signal.SIGTERM)
     assert shell.end(bot).status == 0
-    assert shell.good("personas")["personas"] == [{"id": 1, "slug": HANDLE, "handles": [HANDLE], "run_id": 1}]
+    (persona,) = shell.good("personas")["personas"]
+    assert (persona["name"], persona["run_id"]) == (HANDLE, 1)
