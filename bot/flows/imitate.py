@@ -23,11 +23,11 @@ from bot.errors import (
 )
 from bot.flows.ahead import Ahead, Made, Maker, Wanted
 from bot.flows.choose import chosen, ranks, seeds_of
-from bot.flows.quiet import raise_muted
+from bot.flows.quiet import check_unmuted
 from bot.flows.together import together
 from bot.moderation import Moderator, Moderators, Repeats, ShingleIndex
 from bot.pool.protocol import FindBase, GenerationFailed, Pool, Wish
-from bot.store import mutes, personas
+from bot.store import personas
 from bot.store.database import Database, Db
 from bot.tweetlength import weighted_length
 from models.sampling import Sampling
@@ -161,9 +161,7 @@ class Imitator:
 
     def _unmuted(self, db: Db, name: str, place: str) -> Persona:
         persona = personas.speaking(db, name)
-        until = mutes.latest(db, [mutes.EVERYTHING, mutes.of_place(place), mutes.of_persona(persona.name)], self.now())
-        if until is not None:
-            raise_muted(persona.slug, until)
+        check_unmuted(db, persona.name, persona.slug, place, self.now())
         return persona
 
     def _maker(self, persona: Persona) -> Maker:

@@ -113,6 +113,16 @@ async def unmute(database: Database, scope: str, now: int, place: str | None = N
     return await database.run(transaction)
 
 
+def check_unmuted(db: Db, persona: str, slug: str, place: str, now: int) -> None:
+    """Raises Muted for a persona, by its name, that may say nothing to the people of this place, wherever it is."""
+    all_until = mutes.latest(db, [mutes.EVERYTHING, mutes.of_place(place)], now)
+    its_until = mutes.latest(db, [mutes.of_persona(persona)], now)
+    if all_until is not None and (its_until is None or its_until <= all_until):
+        raise_muted("Everything here", all_until)
+    if its_until is not None:
+        raise_muted(slug, its_until)
+
+
 def raise_muted(who: str, until: int) -> NoReturn:
     raise Muted(who=who, until=f"{clock.utc(until):%Y-%m-%d %H:%M:%S}")
 

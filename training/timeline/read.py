@@ -22,14 +22,14 @@ from training.timeline.tweet import Tweet, check_handle
 
 _YTD = re.compile(rb"(\xef\xbb\xbf)?\s*window\.YTD\.")  # a file of an X archive, whatever it is called
 _OTHER_KINDS = (
-    (b"\x89PNG", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"GIF8", "a GIF image"),
-    (b"%PDF", "a PDF document"),
-    (b"Rar!", "a RAR archive"),
-    (b"7z\xbc\xaf", "a 7-Zip archive"),
-    (b"SQLite format 3", "an SQLite database"),
-    (b"<", "a web page or XML"),
+    (b"\x89PNG", "a PNG image", (".png",)),
+    (b"\xff\xd8\xff", "a JPEG image", (".jpg", ".jpeg")),
+    (b"GIF8", "a GIF image", (".gif",)),
+    (b"%PDF", "a PDF document", (".pdf",)),
+    (b"Rar!", "a RAR archive", (".rar",)),
+    (b"7z\xbc\xaf", "a 7-Zip archive", (".7z",)),
+    (b"SQLite format 3", "an SQLite database", (".db", ".sqlite", ".sqlite3")),
+    (b"<", "a web page or XML", (".html", ".htm", ".xml")),
 )
 
 
@@ -108,6 +108,7 @@ def _refuse_other_kinds(name: str, head: bytes) -> None:
         raise UnreadableFile(f"{name} is empty; {GET_AGAIN}.")
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise UnreadableFile(f"{name} is UTF-16 text; save it as UTF-8 and try again.")
-    for magic, kind in _OTHER_KINDS:
+    for magic, kind, suffixes in _OTHER_KINDS:
         if text.startswith(magic):
-            raise UnreadableFile(f"{name} is {kind}, whatever its name says; give {FORMATS}.")
+            told = "" if name.lower().endswith(suffixes) else ", whatever its name says"
+            raise UnreadableFile(f"{name} is {kind}{told}; give {FORMATS}.")

@@ -15,9 +15,12 @@ from discord import app_commands
 from bot import errors
 from bot.errors import MockingbirdError
 from bot.platforms.discord.front import Front, Interaction
-from bot.platforms.discord.texts import said
+from bot.platforms.discord.layout.parts import with_moments
+from bot.platforms.discord.texts import MESSAGE, said
 
 log = logging.getLogger(__name__)
+
+ROOM = 100  # characters that instants may take more than they are written with
 
 OPERATOR = "The bot cannot do that at the moment; whoever runs it finds the reason in its log."
 CHANGED = "This command has changed since Discord was told of it: press Ctrl-R, or restart Discord, and try again."
@@ -97,7 +100,7 @@ async def on_failure(front: Front, interaction: Interaction, error: Exception) -
         log.error("%s failed, reference %s", _asked(interaction), reference, exc_info=error)
         text = sentence(errors.Unexpected(reference=reference))
     try:
-        await tell(interaction, said(text))
+        await tell(interaction, with_moments(said(text, most=MESSAGE - ROOM)))
     except (OSError, aiohttp.ClientError, discord.DiscordException) as refused:  # it came too late, or Discord is away
         log.info("somebody could not be told %r: %s", text, type(refused).__name__)
 

@@ -56,7 +56,7 @@ async def test_personas_are_listed_with_what_is_held_of_them(bot: Commanded) -> 
 async def test_a_persona_shows_what_it_was_made_of_and_who_gave_it(bot: Commanded) -> None:
     shown = (await bot.use(bot.ann, "persona", name="@JO")).text
     assert "**@jo** (Jo): 3 tweets held, 3 of use" in shown
-    assert "3.50 → 2.50 bits a byte" in shown
+    assert "better than before: 2.50 instead of 3.50 (less is better)" in shown
     assert f"from their own archive, given by <@{bot.ann.id}>" in shown
 
 
@@ -147,6 +147,8 @@ async def test_a_schedule_is_previewed_made_shown_paused_resumed_and_removed(bot
     planned = {"persona": "jo", "cron": "0 9 * * mon-fri", "zone": "Europe/Berlin", "approval": "first-5"}
     assert "Nothing was stored" in (await bot.use(bot.mod, "schedule preview", **planned)).text
     assert "None yet" in (await bot.use(bot.mod, "schedule list")).text
+    alone = await bot.use(bot.mod, "schedule add", persona="jo", at="09:00")
+    assert alone.text == "at goes with every, such as every:1d."
     made = (await bot.use(bot.mod, "schedule add", **planned)).text
     assert made.startswith("**Schedule 1**: jo, cron 0 9")
     assert f"<#{bot.channel.id}>" in made

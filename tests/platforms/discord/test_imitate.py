@@ -13,6 +13,7 @@ import pytest
 
 from bot.domain import Job, JobState, Post
 from bot.errors import TrainingFailed
+from bot.flows import quiet
 from bot.platforms.discord.answers import progress
 from bot.platforms.discord.commands import imitate
 from bot.platforms.discord.commands.imitate import Looked
@@ -234,6 +235,25 @@ async def test_a_message_is_answered_and_not_kept(bot: Bot) -> None:
     assert "lighthouse" not in kept
 
 
+async def test_what_a_persona_said_is_answered_without_what_stands_around_it(bot: Bot) -> None:
+    await bot.persona("jo")
+    bot.script.says = "-# the *sea*\nis loud"
+    said = await imitated(bot, count=2)
+    await bot.world.answer(bot.world.menu(said, bot.ann, "Answer as ..."))
+    await bot.asked(2)
+    assert bot.script.asked[1]["reply_to"] == "-# the *sea*\nis loud\n-# the *sea*\nis loud"
+
+
+@pytest.mark.parametrize(("scope", "who"), [("everything", "Everything here"), ("persona:jo", "jo")])
+async def test_who_is_muted_is_told_of_to_whoever_asked_alone(bot: Bot, scope: str, who: str) -> None:
+    await bot.persona("jo")
+    _, until = await quiet.mute(bot.database, scope, 3600, bot.now(), bot.home)
+    refused = await bot.world.answer(bot.world.slash(bot.channel, bot.ann, "imitate", handle="jo"))
+    assert refused.text == f"{who} is muted until <t:{until // 1000}:f> (<t:{until // 1000}:R>)."
+    assert refused.flags & 64
+    assert bot.script.asked == []
+
+
 async def test_nobody_is_answered_who_wants_nothing_to_do_with_us(bot: Bot) -> None:
     await bot.persona("jo")
     said = bot.world.say(bot.channel, bot.place.guild.owner, "leave me alone")
@@ -298,7 +318,10 @@ async def test_a_training_shows_how_far_it_is_and_then_what_was_asked_for(bot: B
     assert "3.60 → 3.20" in message.text
     bot.script.free.set()
     await bot.world.until(lambda: "text 1.1" in message.text)
-    assert "The voice is ready: it was trained in 60 s." in message.text
+    assert (
+        "The voice is ready: it was trained in 60 s. It foresees tweets it never saw better than before: 3.25"
+        in message.text
+    )
     assert bot.script.asked[0]["prompt"] == "the sea"
     assert [row.state for row in await bot.closed(2)] == ["answered", "answered"]
     assert (await pressed(bot, message, "Again")).text.count("text 2.1") == 1
@@ -326,7 +349,7 @@ async def test_a_training_is_cancelled_by_those_who_may(bot: Bot) -> None:
     message, _ = await begun(bot)
     assert "for those who may use /train here" in (await pressed(bot, message, "Cancel", bot.ann)).text
     bot.world.press(message, bot.place.guild.owner, "Cancel")
-    await bot.world.until(lambda: "The request was cancelled" in message.text)
+    await bot.world.until(lambda: "The training was cancelled." in message.text)
     assert not message.buttons()
     assert len(bot.script.trained) == 1
 

@@ -221,6 +221,8 @@ async def test_progress_is_a_bar_and_words() -> None:
     assert text[2]["content"] == "-# How it sounds so far\ngm everyone"
     assert ahead_of_you(4, 20) == "4 ahead of you, about 20 s"
     assert ahead_of_you(0) == "you are next"
+    begins = queued(Queued("7", "The training of", "jo", 0, 15)).to_components()[0]["components"]
+    assert begins[0]["content"] == "The training of **jo** begins."
     assert [duration(seconds) for seconds in (0, 61, 200, 9_000)] == [
         "a moment",
         "about 60 s",

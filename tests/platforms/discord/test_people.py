@@ -147,7 +147,7 @@ async def test_what_is_missing_is_said_and_nothing_is_held(bot: Bot, kim: User) 
         ({"file": bot.world.upload("tweets.js", tweets_js())}, "Set permission to True, too"),
         ({"file": bot.world.upload("tweets.js", tweets_js()), "handle": HANDLE}, "If you have it, use the command"),
         ({"file": bot.world.upload("tweets.jsonl", jsonl())}, "If you have it, use the command again"),
-        ({"file": bot.world.upload("cat.png", b"\x89PNG"), "handle": HANDLE}, "is a PNG image, whatever its name says"),
+        ({"file": bot.world.upload("cat.png", b"\x89PNG"), "handle": HANDLE}, "cat.png is a PNG image; give"),
         ({"file": bot.world.upload("x.zip", b"no archive"), "handle": HANDLE}, "is no .zip file, whatever"),
         ({"file": bot.world.upload("x.docx", b"words"), "handle": HANDLE}, "give tweets.js of an X archive (zip"),
         ({"file": bot.world.upload("tweets.js", b""), "handle": HANDLE, "permission": True}, "is empty"),

@@ -16,8 +16,10 @@ from functools import partial
 from typing import Any, NoReturn
 
 from bot.domain import Request
-from bot.errors import MockingbirdError, RequestPutOff, Unexpected
+from bot.errors import MockingbirdError, RequestCancelled, RequestPutOff, Unexpected
+from bot.flows.quiet import check_unmuted
 from bot.flows.settle import MISTAKE
+from bot.flows.waiting import UNWANTED
 from bot.platforms.discord import sentences
 from bot.platforms.discord.answers import shown
 from bot.platforms.discord.answers.aloud import speak_aloud
@@ -79,6 +81,8 @@ async def _ask(
     def keep(db: Db, request: Request) -> None:
         if job_id not in (None, request.job_id):
             raise Ended()
+        if row.kind == "imitate":  # it would be refused later too, but then everybody reads it
+            check_unmuted(db, row.asked["persona"], shown.persona_of(row), row.place, row.created_at)
         interactions.drop_unasked(db, row.id)
         interactions.add(db, replace(row, request_id=request.id))
 
@@ -231,6 +235,10 @@ async def _wait(front: Front, row: interactions.Interaction) -> None:
 
 def _sentence(row: interactions.Interaction, error: MockingbirdError) -> str:
     """What is said of an error; of a mistake of ours only where the log describes it."""
+    if isinstance(error, RequestCancelled):
+        why = error.facts["reason"]
+        what = "The training" if row.kind == "train" else "The imitation"
+        return f"{what} was cancelled." if why == UNWANTED else f"{what} was cancelled: {why}."
     if not str(error).startswith(MISTAKE):
         return sentences.sentence(error)
     reference = secrets.token_hex(4)

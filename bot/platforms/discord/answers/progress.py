@@ -66,6 +66,9 @@ class Progress:
 
     async def keep_showing(self) -> None:
         if self._row.kind == "train":  # it takes long enough to be cancelled from the beginning
+            with contextlib.suppress(TimeoutError):  # where it stands is told in a moment
+                async with asyncio.timeout(FIRST_S):
+                    await self._news.wait()
             self._news.set()
         else:
             await asyncio.sleep(FIRST_S)
@@ -112,5 +115,5 @@ class Progress:
             what = "The training of" if self._row.kind == "train" else "The imitation of"
             return queued(Queued(id, what, self._persona, told["position"], told.get("eta_seconds")))
         if self._row.kind == "train":
-            return queued(Queued(id, "The training of", self._persona, 0, told.get("eta_seconds")))
+            return queued(Queued(id, "The training of", self._persona, 0))
         return sentence("It is your turn: the answer comes in a moment.") if self._queued else None

@@ -10,6 +10,7 @@ import discord
 from bot.platforms.discord.front import Front
 from bot.platforms.discord.layout.imitation import Imitation, imitation, texts_alone
 from bot.platforms.discord.layout.listing import sentence
+from bot.platforms.discord.layout.training import foresight
 from bot.store import interactions
 from bot.store.personas import slug, split
 
@@ -77,9 +78,7 @@ def persona_of(row: interactions.Interaction) -> str:
 def trained(report: Mapping[str, Any]) -> str:
     """What a training came to, in a sentence."""
     loss, base = report.get("heldout_loss"), report.get("base_heldout_loss")
-    measured = (
-        "" if loss is None or base is None else f" On unseen tweets its loss is {loss:.2f}, the base's {base:.2f}."
-    )
+    measured = "" if loss is None or base is None else f" {foresight(base, loss)}"
     if not report.get("promoted"):
         return f"The training is done, but the new voice is no better than the base, so it is not used.{measured}"
     seconds = report.get("train_seconds")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ from bot.platforms.discord.answers.original import say
 from bot.platforms.discord.commands.answer import answer_to
 from bot.platforms.discord.front import Front, Interaction, asker, person_of
 from bot.platforms.discord.kinds import Command, Press, for_all
-from bot.platforms.discord.layout.parts import Part, button, custom_id, view
+from bot.platforms.discord.layout.parts import MARK, Part, button, custom_id, view
 from bot.platforms.discord.layout.training import Offer, offer
 from bot.platforms.discord.texts import label, name
 from bot.store import interactions, jobs, opt_outs, personas, timelines
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 CHOICES = 25
 COMPLETE_S = 2.0  # Discord takes no choices after three
 LONGEST_NAME, LONGEST_PROMPT = 100, 500
+SPEAKER = re.compile(rf"(-# )?\*\*.+\*\* · {MARK}")
+BACKSLASH = re.compile(r"\\(?=[^0-9A-Za-z\s])")  # before what would be markdown
 
 
 def imitate(front: Front) -> Command:
@@ -152,7 +155,7 @@ async def completed(front: Front, interaction: Interaction, typed: str) -> list[
 
 async def answer(front: Front, interaction: Interaction, message: discord.Message) -> None:
     """As the one who can speak here or, if there are several, as who is chosen from a list that the asker sees."""
-    text, place = message.content.strip(), asker(interaction).place
+    text, place = text_of(message), asker(interaction).place
     if not text:
         await say(interaction, "There is no text in this message that could be answered.")
         return
@@ -174,6 +177,23 @@ async def answer(front: Front, interaction: Interaction, message: discord.Messag
         row = row_of(front, interaction, "imitate", asked, state="answered")
         await front.app.database.run(lambda db: interactions.add(db, row))
         await interaction.response.send_message(view=_list(row.id, speaking), ephemeral=True)
+
+
+def text_of(message: discord.Message) -> str:
+    """What was said in it, without what we write around it: who speaks, and notes in small letters."""
+    if message.content.strip():
+        return message.content.strip()
+    displays = [part for part in walked(message.components) if isinstance(part, discord.TextDisplay)]
+    texts = [display.content for display in displays if not SPEAKER.match(display.content)]
+    lines = [line for text in texts for line in text.split("\n") if not line.startswith("-# ")]
+    return BACKSLASH.sub("", "\n".join(lines)).strip()
+
+
+def walked(parts: Sequence[Any]) -> Iterator[Any]:
+    """All components, however deep, in their order."""
+    for part in parts:
+        yield part
+        yield from walked(getattr(part, "children", ()))
 
 
 def _list(id: str, speaking: list[Persona]) -> discord.ui.LayoutView:

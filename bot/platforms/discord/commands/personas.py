@@ -15,6 +15,7 @@ from bot.platforms.discord.front import PLATFORM, Front, Interaction
 from bot.platforms.discord.kinds import Command, for_all
 from bot.platforms.discord.layout.listing import Line, Listing, listing
 from bot.platforms.discord.layout.parts import Part, speaker, view
+from bot.platforms.discord.layout.training import foresight
 from bot.platforms.discord.sentences import show
 from bot.platforms.discord.texts import name, quoted
 from bot.web.operations import personas
@@ -95,9 +96,9 @@ def _held(found: Mapping[str, Any]) -> str:
 def _trained(results: Mapping[str, Any] | None) -> str:
     if results is None:
         return "Not trained yet."
-    before, after = results.get("base_heldout_bits_per_byte"), results.get("heldout_bits_per_byte")
-    gain = "" if before is None or after is None else f"; unseen tweets take {before:.2f} → {after:.2f} bits a byte"
-    return f"Trained in {results['train_seconds']:,.0f} s{gain}"
+    before, after = results.get("base_heldout_loss"), results.get("heldout_loss")
+    gain = "" if before is None or after is None else f" {foresight(before, after)}"
+    return f"Trained in {results['train_seconds']:,.0f} s.{gain}"
 
 
 def _ground(found: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from bot.platforms.discord.front import PLATFORM, Front, Interaction
 from bot.platforms.discord.kinds import Command, group
 from bot.platforms.discord.texts import name
 from bot.web.operation import Answer
-from bot.web.operations import listening
+from bot.web.operations import listening, personas
 
 Channel = AppCommandChannel | AppCommandThread
 
@@ -86,7 +86,12 @@ def reply(front: Front) -> Command:
         parent = getattr(channel or interaction.channel, "parent_id", None)
         await interaction.response.defer(ephemeral=True, thinking=True)
         asked = listening.Show(platform=PLATFORM, account=account, within=None if parent is None else str(parent))
-        await tell(interaction, await front.ask(interaction, listening.show, asked))
+        settled = await front.ask(interaction, listening.show, asked)
+        there = (await front.ask(interaction, personas.every, personas.Every()))["personas"]
+        if not any(found["run_id"] is not None for found in there):
+            await interaction.edit_original_response(content="Nobody answers yet: /train makes a persona.")
+        else:
+            await tell(interaction, settled)
 
     return made
 
@@ -99,20 +104,23 @@ def account_of(interaction: Interaction, channel: Channel | None) -> str:
 
 
 async def tell(interaction: Interaction, settled: Answer) -> None:
-    await interaction.edit_original_response(content=in_words(settled))
+    await interaction.edit_original_response(content=in_words(settled, interaction.guild_id is None))
 
 
-def in_words(settled: Answer) -> str:
-    """What happens from now on."""
+def in_words(settled: Answer, direct: bool = False) -> str:
+    """What happens from now on; `direct` where it is a direct message."""
     where = f"<#{settled['account']}>"
     who = "Nobody" if settled["slug"] is None else f"**{name(settled['slug'])}**"
     if settled["chance"] == 0:
-        said = [f"In {where} nobody answers when people speak to me."]
+        said = ["Nobody answers here when you write to me."]
+        if not direct:
+            said = [f"In {where} nobody answers when people speak to me."]
     else:
         chance = "" if settled["chance"] == 1 else f" {settled['chance'] * 100:g} times out of 100"
         pace = f", at most once in {seconds(settled['cooldown'])}" if settled["cooldown"] else ""
         whoever = who if settled["slug"] is not None else "the only persona that there is here"
-        said = [f"When somebody mentions me in {where} or replies to me, {whoever} answers{chance}{pace}."]
+        when = "you write to me" if direct else f"somebody mentions me in {where} or replies to me"
+        said = [f"When {when}, {whoever} answers{chance}{pace}."]
         said.append("What another persona said is answered by that one.")
     unasked = [f"after every {settled['unasked_every']:,} messages of people"] if settled["unasked_every"] else []
     if settled["unasked_chance"]:

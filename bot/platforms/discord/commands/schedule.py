@@ -9,7 +9,7 @@ from typing import Any
 from discord import app_commands
 
 from bot.clock.spoken import duration, rule
-from bot.errors import MockingbirdError
+from bot.errors import BadSchedule, MockingbirdError
 from bot.platforms.discord.access.channels import Channel, account_of
 from bot.platforms.discord.commands import completing
 from bot.platforms.discord.front import PLATFORM, Front, Interaction
@@ -104,6 +104,8 @@ def _add_plan(to: app_commands.Group, front: Front, called: str, description: st
         chance: app_commands.Range[float, 0.01, 1.0] = 1.0,
         jitter: str | None = None,
     ) -> None:
+        if at is not None and every is None:
+            raise BadSchedule(reason="at goes with every, such as every:1d.")
         asked = {
             "persona": persona, "every": every, "at": at, "cron": cron, "times": times, "between": between,
             "apart": apart, "approval": approval, "quiet": quiet, "zone": zone, "prompt": prompt or "",

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import discord
 
-from bot.platforms.discord.layout.parts import ALARM, TEXT, moment, view
+from bot.platforms.discord.layout.parts import ALARM, TEXT, moment, view, with_moments
 from bot.platforms.discord.texts import name, said, units
 
 REST = 200  # characters of a line behind its head
@@ -55,7 +55,7 @@ def sentence(text: str, failed: bool = False) -> discord.ui.LayoutView:
 
 @lru_cache(64)  # whoever floods the bot is told the same again and again
 def _harmless(text: str) -> str:
-    return said(text, most=TEXT - ROOM)
+    return with_moments(said(text, most=TEXT - ROOM))
 
 
 def _line(line: Line) -> str:

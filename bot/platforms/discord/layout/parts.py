@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import discord
@@ -19,6 +20,8 @@ ALARM = 0xD83C3E
 
 TEMPLATE = re.compile(r"mb:(?P<verb>[a-z]+):(?P<id>[0-9A-Za-z_-]{1,64})(?::(?P<index>\d{1,3}))?")
 """Of our custom_ids; they are at most 100 characters long."""
+
+_UTC = re.compile(r"\b(20\d\d-\d\d-\d\d \d\d:\d\d:\d\d) UTC\b", re.ASCII)
 
 Button = discord.ui.Button[Any]
 Part = str | Sequence[Button] | None
@@ -86,6 +89,18 @@ def moment(instant: int) -> str:
     """An instant, in milliseconds, as every reader's own time and as how far away it is."""
     seconds = instant // 1000
     return f"<t:{seconds}:f> (<t:{seconds}:R>)"
+
+
+def with_moments(text: str) -> str:
+    """The same text, in which our sentences' instants are every reader's own time; of a text that is safe already."""
+
+    def shown(found: re.Match[str]) -> str:
+        try:
+            return moment(round(datetime.fromisoformat(f"{found[1]}+00:00").timestamp() * 1000))
+        except ValueError:  # no day that there is
+            return found[0]
+
+    return _UTC.sub(shown, text)
 
 
 def duration(seconds: float) -> str:

@@ -68,7 +68,8 @@ def training(shown: Training) -> discord.ui.LayoutView:
 
 
 def queued(shown: Queued) -> discord.ui.LayoutView:
-    text = f"{shown.what} **{name(shown.persona)}** waits: {ahead_of_you(shown.ahead, shown.wait_s)}."
+    waits = "begins" if shown.ahead <= 0 else f"waits: {ahead_of_you(shown.ahead, shown.wait_s)}"
+    text = f"{shown.what} **{name(shown.persona)}** {waits}."
     return view(text, (button("Cancel", "cancel", shown.id, style=RED),))
 
 
@@ -76,6 +77,14 @@ def ahead_of_you(ahead: int, wait_s: float | None = None) -> str:
     """For example "4 ahead of you, about 20 s"."""
     who = "you are next" if ahead <= 0 else f"{ahead:,} ahead of you"
     return who if wait_s is None else f"{who}, {duration(wait_s)}"
+
+
+def foresight(before: float, after: float) -> str:
+    """What was learned, as people who know no measures read it; losses of the base and of the persona."""
+    better = "better" if after < before else "no better"
+    return (
+        f"It foresees tweets it never saw {better} than before: {after:.2f} instead of {before:.2f} (less is better)."
+    )
 
 
 def offer(shown: Offer) -> discord.ui.LayoutView:
