@@ -254,7 +254,7 @@ async def test_servers_and_chats_have_personas_of_their_own(bot: Bot) -> None:
         assert shown.text == "Nobody answers yet: /train makes a persona."
         await bot.app.database.run(lambda db: db.execute("UPDATE personas SET shared = 1"))
         shown = await bot.world.answer(bot.world.slash(chat, bot.ann, "reply show"))
-        assert shown.text.startswith("When you write to me, the only persona that there is here answers, at most once")
+        assert shown.text.startswith("When you write to me, the only persona that there is here answers.")
         await bot.app.database.run(lambda db: db.execute("UPDATE personas SET shared = 0"))
         await bot.answered(bot.world.say(bot.channel, bot.ann, "@bot hello"))
         await bot.trained("al", other)
