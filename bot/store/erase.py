@@ -20,6 +20,8 @@ from bot.store import consents, jobs, mutes, outbox, personas, requests, timelin
 FORGOTTEN = "it was forgotten"
 IN = "IN (SELECT value FROM json_each(?))"
 REDUCED = json.dumps({"forgotten": True})
+WITHDRAWN = json.dumps({"forgotten": True, "withdrawn": True})
+ANSWER = json.dumps({"sentence": "Whom you asked for was forgotten meanwhile."})
 OPEN = (PostState.DRAFT, PostState.QUEUED)
 NAMED = ("persona", "handles", "handle")  # under which what was asked names whose texts are wanted
 LISTS = ("unsaid:", "choose:")  # what begins the causes of notices that list personas
@@ -172,7 +174,7 @@ def is_quiet(db: sqlite_utils.Database, of: Held) -> bool:
 
 
 def is_sending(db: sqlite_utils.Database, of: Held) -> bool:
-    return any(post.state is PostState.SENDING for post in posts_of(db, of.personas))
+    return any(post.state is PostState.SENDING for post in (*posts_of(db, of.personas), *_notices(db, of)))
 
 
 def erase(db: sqlite_utils.Database, of: Held, now: int) -> None:
@@ -203,20 +205,42 @@ def _reduce(db: sqlite_utils.Database, post: Post, now: int) -> None:
     db.execute("UPDATE outbox_log SET detail = NULL WHERE outbox_id = ?", [post.id])
 
 
-def _erase_notices(db: sqlite_utils.Database, of: Held) -> None:
+def _notices(db: sqlite_utils.Database, of: Held) -> list[Post]:
     """Notices that quote what is forgotten, or name it."""
     ids = {post.id for post in of.posts}
     slugs = "|".join({of.handle.lower(), *(persona.slug for persona in of.personas)})
     names = re.compile(rf"(?<![\w-])({slugs})(?![\w-])", re.IGNORECASE)
     places = json.dumps(sorted({of.place, *(post.place for post in of.posts)}))
+    found = []
     for row in list(db.query(f"SELECT * FROM outbox WHERE kind = 'notice' AND text <> '' AND place {IN}", [places])):
         notice = outbox.post_of(row)
         quotes = notice.cause.get("about") in ids or str(notice.cause.get("handle", "")).lower() == of.handle.lower()
         # A handle may be a common word: then a notice that only seems to name it is not taken back.
         lists = notice.cause_key.startswith(LISTS) or notice.state not in (*OPEN, *IN_DOUBT)
         if quotes or (lists and names.search(notice.text)):
-            db.execute("DELETE FROM feed WHERE outbox_id = ?", [notice.id])
-            _reduce(db, notice, notice.due_at)
+            found.append(notice)
+    return found
+
+
+def _erase_notices(db: sqlite_utils.Database, of: Held) -> None:
+    for notice in _notices(db, of):
+        db.execute("DELETE FROM feed WHERE outbox_id = ?", [notice.id])
+        _reduce(db, notice, notice.due_at)
+
+
+def standing(db: sqlite_utils.Database, platform: str, limit: int) -> list[Post]:
+    """Notices of what is forgotten that people can still read on a platform, the oldest first."""
+    rows = db.query(
+        """SELECT * FROM outbox WHERE kind = 'notice' AND text = '' AND platform = ? AND state = 'posted'
+           AND remote_id IS NOT NULL AND cause = ? ORDER BY id LIMIT ?""",
+        [platform, REDUCED, limit],
+    )
+    return [outbox.post_of(row) for row in rows]
+
+
+def withdrawn(db: sqlite_utils.Database, post_id: str) -> None:
+    """Its message was deleted, or never can be."""
+    db.execute("UPDATE outbox SET cause = ? WHERE id = ? AND cause = ?", [WITHDRAWN, post_id, REDUCED])
 
 
 def _erase_requests(db: sqlite_utils.Database, of: Held) -> None:
@@ -234,14 +258,19 @@ def _erase_requests(db: sqlite_utils.Database, of: Held) -> None:
 
 
 def _erase_interactions(db: sqlite_utils.Database, of: Held) -> None:
-    """Those that are not removed with a persona: who asked for one before it could speak."""
-    for row in list(db.query("SELECT * FROM interactions WHERE place = ?", [of.place])):
-        if any(_names(json.loads(row[column] or "{}"), of) for column in ("asked", "then_asked", "answer")):
+    """Those that are not removed with a persona: who asked for one before it could speak. Who still waits is told."""
+    ids = {persona.id for persona in of.personas}
+    query = f"SELECT * FROM interactions WHERE place = ? OR (state = 'open' AND persona_id {IN})"
+    for row in list(db.query(query, [of.place, json.dumps(sorted(ids))])):
+        waits = row["state"] == "open"
+        named = any(_names(json.loads(row[column] or "{}"), of) for column in ("asked", "then_asked", "answer"))
+        if (named and row["place"] == of.place) or (waits and row["persona_id"] in ids):
             db.execute(
-                """UPDATE interactions SET asked = '{}', then_asked = NULL, answer = NULL, token = NULL,
-                       state = iif(state = 'open', 'gone', state) WHERE id = ?""",
-                [row["id"]],
+                "UPDATE interactions SET asked = '{}', then_asked = NULL, answer = ? WHERE id = ?",
+                [ANSWER if waits else None, row["id"]],
             )
+            more = "persona_id = NULL" if waits else "token = NULL"
+            db.execute(f"UPDATE interactions SET {more} WHERE id = ?", [row["id"]])
 
 
 def _names(asked: Any, of: Held) -> bool:

@@ -22,7 +22,8 @@ class Known(Exception):
 @dataclass(frozen=True)
 class Interaction:
     """`id` is Discord's; `token` is sealed, None once it is of no use; `asked["of_message"]` says that
-    `asked["reply_to"]` is what somebody else wrote, which is forgotten with the answer; `answer` is what is shown."""
+    `asked["reply_to"]` is what somebody else wrote, which is forgotten with the answer; `asked` is empty once who was
+    asked for is forgotten; `answer` is what is shown."""
 
     id: str
     kind: str  # "imitate" or "train"
@@ -82,9 +83,10 @@ def go_on(db: sqlite_utils.Database, interaction_id: str, request_id: int, asked
 def keep_answer(
     db: sqlite_utils.Database, interaction_id: str, answer: Mapping[str, Any], persona_id: int | None
 ) -> None:
-    """What is to be shown, written down before it is, so that its buttons work from the first moment on."""
+    """What is to be shown, written down before it is, so that its buttons work from the first moment on; nothing of
+    what was forgotten meanwhile."""
     db.execute(
-        "UPDATE interactions SET answer = ?, persona_id = ? WHERE id = ? AND state = 'open'",
+        "UPDATE interactions SET answer = ?, persona_id = ? WHERE id = ? AND state = 'open' AND asked <> '{}'",
         [_json(answer), persona_id, interaction_id],
     )
 

@@ -343,6 +343,7 @@ ALTER TABLE schedules ADD COLUMN place TEXT NOT NULL DEFAULT 'shell';
 ALTER TABLE outbox ADD COLUMN place TEXT NOT NULL DEFAULT 'shell';
 CREATE INDEX outbox_of_place ON outbox (place, id);
 CREATE INDEX outbox_of_account ON outbox (platform, account, id);
+CREATE INDEX outbox_emptied ON outbox (platform) WHERE kind = 'notice' AND text = '';
 
 -- who gave a handle's tweets, and on what grounds: the person's own archive, a permission that the giver declares to
 -- have, or whoever runs the bot; append-only

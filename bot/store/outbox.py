@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ import sqlite_utils
 from bot.domain import SHELL, Post, PostState, SaidAlready
 from bot.errors import PostNotUnique, UnknownPost, did_you_mean
 from bot.store import accounts, ledger, places
+
+log = logging.getLogger(__name__)
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 DAY_MS = 86_400_000
@@ -318,7 +321,18 @@ def logged(db: sqlite_utils.Database, row: dict[str, Any], now: int, detail: str
         who = json.loads(row["cause"]).get("persona", "a persona")
         text = f"The post {row['id']} of {who} for {place} {TOLD[state]}: {row['error']}. It was: {row['text']}"
         notify(db, f"{state}:{row['id']}:{step}", text, now, {"about": row["id"]}, row["place"])
+    if state is PostState.REJECTED and row["kind"] == "notice" and (row["platform"], row["account"]) != OWNER:
+        _tell_owner(db, row, now)
     return post_of(row)
+
+
+def _tell_owner(db: sqlite_utils.Database, row: dict[str, Any], now: int) -> None:
+    """What the people of a place could not be told, the owner is."""
+    place = f"{row['platform']}/{row['account']}"
+    log.warning("the notice %s could not be said in %s: %s", row["id"], place, row["error"])
+    text = f"This could not be said in {place} ({row['error']}): {row['text']}"
+    cause, until = json.loads(row["cause"]), now + NOTICE_MS
+    add(db, *OWNER, f"untold:{row['id']}", cause, text, now, until, now, kind="notice", place=row["place"])
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------

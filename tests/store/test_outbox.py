@@ -7,7 +7,7 @@ import pytest
 import sqlite_utils
 
 from bot.domain import Capability, Found, Post, PostState, SaidAlready
-from bot.store import accounts, claims, feed, ledger, outbox
+from bot.store import accounts, claims, feed, ledger, outbox, places
 from bot.store.ledger import Limits
 from bot.store.migrations import migrations
 from tests.threads import add_thread
@@ -365,3 +365,20 @@ def test_what_is_found_is_ours_only_if_it_is_new_and_nobody_elses(db: sqlite_uti
         assert (old.state, old.remote_id) == ("review", None)
     else:
         assert claims.found(db, one.id, Found("r1", hour), capability, hour + 1, hour + 2).remote_id == "r1"
+
+
+def test_what_cannot_be_told_where_a_place_wants_it_is_told_to_the_owner_once(
+    db: sqlite_utils.Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    places.settle(db, "discord:1", places.Settled(("x", "5")))
+    notice = outbox.notify(db, "draft:a", "a draft waits", 100, {"about": "a", "draft": True}, "discord:1")
+    assert (notice.platform, notice.account) == ("x", "5")
+    outbox.reject(db, notice.id, "the bot may not write in this channel", 110)
+    (told, _) = outbox.every(db)
+    assert (told.platform, told.account) == outbox.OWNER
+    assert told.text == "This could not be said in x/5 (the bot may not write in this channel): a draft waits"
+    assert (told.kind, told.place, told.cause) == ("notice", "discord:1", notice.cause)
+    assert notice.id in caplog.text
+    assert "a draft waits" not in caplog.text
+    outbox.reject(db, told.id, "no", 120)
+    assert len(outbox.every(db)) == 2

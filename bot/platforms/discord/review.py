@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import discord
@@ -11,6 +12,7 @@ import discord
 from bot.domain import Post, PostState
 from bot.errors import PostRefuses, UnknownPost
 from bot.platforms.discord.access.permissions import require
+from bot.platforms.discord.answers.original import PASSING
 from bot.platforms.discord.front import PLATFORM, Front, Interaction
 from bot.platforms.discord.given import written
 from bot.platforms.discord.kinds import Press
@@ -25,8 +27,11 @@ from bot.store.decisions import Decision
 from bot.web.operation import Operation
 from bot.web.operations import outbox as asking
 
+log = logging.getLogger(__name__)
+
 COMMAND = "outbox"  # whoever may use it may decide
 OPEN = (PostState.DRAFT, PostState.REVIEW)
+MOST = 50  # posts whose notices are changed at a time
 LONGEST = 1_000  # characters that may be written into a form
 OUTCOMES = {
     decisions.APPROVED: "Approved by {}.",
@@ -166,14 +171,25 @@ async def _redress(front: Front, interaction: Interaction, post_id: str) -> None
     none = discord.AllowedMentions.none()
     with contextlib.suppress(discord.NotFound):
         await interaction.edit_original_response(view=await card(front, post_id), allowed_mentions=none)
-    pressed = None if interaction.message is None else str(interaction.message.id)
-    for notice in await front.app.database.run(lambda db: outbox.notices_about(db, post_id)):
-        if notice.platform == PLATFORM and notice.remote_id not in (None, pressed):
-            message = interaction.client.get_partial_messageable(int(notice.account)).get_partial_message(
+    await redress(front, [post_id], None if interaction.message is None else str(interaction.message.id))
+
+
+async def redress(front: Front, post_ids: Sequence[str], besides: str | None = None) -> None:
+    """Shows how these posts stand now in the notices that were sent about them, but in the message `besides`."""
+
+    def read(db: Db) -> list[tuple[str, Post]]:
+        return [(post_id, notice) for post_id in post_ids[:MOST] for notice in outbox.notices_about(db, post_id)]
+
+    for post_id, notice in await front.app.database.run(read):
+        client = front.client()
+        if client is not None and notice.platform == PLATFORM and notice.remote_id not in (None, besides):
+            message = client.get_partial_messageable(int(notice.account)).get_partial_message(
                 int(notice.remote_id or 0)
             )
-            with contextlib.suppress(discord.HTTPException):  # somebody removed it
-                await message.edit(view=await card(front, post_id), allowed_mentions=none)
+            try:
+                await message.edit(view=await card(front, post_id), allowed_mentions=discord.AllowedMentions.none())
+            except (*PASSING, discord.HTTPException) as error:  # somebody removed it, for instance
+                log.info("the notice %s could not be changed: %s", notice.id, type(error).__name__)
 
 
 BUTTONS: Mapping[str, Press] = {

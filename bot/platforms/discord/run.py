@@ -24,6 +24,7 @@ from bot.platforms.discord.front import Front
 from bot.platforms.discord.poster import DiscordPoster
 from bot.platforms.discord.seal import Seal, read_key
 from bot.platforms.discord.translations import Translations
+from bot.platforms.discord.withdraw import keep_withdrawing
 from bot.store import outbox
 
 KEY_FILE = "discord.key"  # in the data directory, beside the database
@@ -62,6 +63,7 @@ class Discord:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(keep_answering(front, self._connection.ready))
+            tasks.create_task(keep_withdrawing(front, self._connection.ready))
             tasks.create_task(
                 keep_connected(
                     partial(MockingbirdClient, ears, self._connection, app.database, self._settings),

@@ -15,7 +15,9 @@ import pytest
 
 from bot.errors import NothingAcceptable
 from bot.platforms.discord.answers import ask, original, progress
-from bot.store import interactions, outbox
+from bot.platforms.discord.answers.aloud import spoken
+from bot.store import erase, interactions, outbox
+from bot.store.database import Db
 from tests.platforms.discord.fronted import Bot
 from tests.servers.discord.clients import send_discord_py
 from tests.servers.discord.conftest import Place, place
@@ -321,3 +323,45 @@ async def test_tokens_that_expire_are_forgotten(bot: Bot) -> None:
     assert (row.state, row.token) == ("open", None)
     bot.script.free.set()
     await bot.world.said(bot.channel, "text 1.1")
+
+
+async def test_who_waits_for_somebody_who_is_forgotten_is_told_so_and_nothing_else(bot: Bot) -> None:
+    def forget(db: Db) -> None:
+        held = erase.held(db, bot.home, "jo")
+        assert held is not None
+        erase.erase(db, held, 1)
+
+    bot.script.free.clear()
+    asked = bot.world.slash(bot.channel, bot.ann, "imitate", handle="jo", prompt="the sea")
+    await bot.asked()
+    await bot.database.run(forget)
+    bot.script.free.set()
+    (row,) = await bot.closed()
+    assert asked.original is not None
+    assert asked.original.text == "Whom you asked for was forgotten meanwhile."
+    assert (row.state, row.asked, row.persona_id, row.token) == ("answered", {}, None, None)
+
+
+async def test_an_answer_that_was_not_shown_before_it_was_forgotten_is_none(bot: Bot) -> None:
+    persona = await bot.persona("ben")
+    new = interactions.Interaction(
+        "77", "imitate", bot.home, bot.channel.id, f"discord:{bot.ann.id}", {"persona": persona.name}, None, 1, 1
+    )
+
+    def forget(db: Db) -> interactions.Interaction | None:
+        interactions.add(db, new)
+        interactions.keep_answer(db, "77", {"persona": persona.name, "candidates": [{"text": "a kettle"}]}, persona.id)
+        held = erase.held(db, bot.home, "ben")
+        assert held is not None
+        erase.erase(db, held, 1)
+        interactions.keep_answer(db, "77", {"candidates": [{"text": "a kettle"}]}, None)
+        return interactions.get(db, "77")
+
+    row = await bot.database.run(forget)
+    assert row is not None
+    assert (row.state, row.asked, row.answer) == (
+        "open",
+        {},
+        {"sentence": "Whom you asked for was forgotten meanwhile."},
+    )
+    assert spoken(row) == "What was asked at 00:00:00 UTC: Whom you asked for was forgotten meanwhile."

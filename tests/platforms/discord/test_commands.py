@@ -175,6 +175,9 @@ async def test_the_first_schedule_settles_where_notices_go(bot: Commanded) -> No
     await bot.use(bot.mod, "schedule add", persona="jo", every="2h")
     settled = await bot.app.database.run(lambda db: places.get(db, bot.place))
     assert settled == places.Settled(("discord", aside.id), True)
+    assert "cannot speak" not in (await bot.use(bot.mod, "settings")).text
+    bot.world.forbid(aside, Permission.SEND_MESSAGES)
+    assert "The bot cannot speak there: it needs Send Messages." in (await bot.use(bot.mod, "settings")).text
     assert "nowhere yet" in (await (await elsewhere(bot)).use(bot.mod, "settings")).text
 
 

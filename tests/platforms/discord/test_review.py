@@ -12,14 +12,14 @@ import pytest
 from bot import clock
 from bot.domain import Post, PostState
 from bot.flows.deliver import deliver_due
-from bot.platforms.discord import review
+from bot.platforms.discord import review, withdraw
 from bot.platforms.discord.poster import DiscordPoster
-from bot.store import decisions, outbox, places
+from bot.store import decisions, erase, outbox, places
 from bot.store.database import Db
 from bot.store.ledger import NO_LIMITS
 from tests.platforms.discord.commanded import Commanded, connected, hold
 from tests.servers.discord.conftest import Place, place
-from tests.servers.discord.objects import Message, User
+from tests.servers.discord.objects import Message, Permission, User
 
 __all__ = ["place"]
 pytestmark = pytest.mark.discord
@@ -215,3 +215,50 @@ async def test_a_draft_that_nobody_approved_in_time_says_so_when_it_is_pressed(b
     said = await bot.told(bot.world.press(message, bot.mod, "Approve"))
     assert said == "That is settled already. It was missed."
     assert "It was missed." in message.text
+
+
+async def scheduled(bot: Commanded) -> tuple[Post, Message]:
+    """A draft of schedule 1, and its notice."""
+    await bot.use(bot.mod, "schedule add", persona="jo", every="1h", approval="always")
+    return await noticed(bot, draft)
+
+
+async def test_drafts_that_go_with_their_schedule_lose_their_buttons(bot: Commanded) -> None:
+    post, message = await scheduled(bot)
+    said = (await bot.use(bot.mod, "schedule remove", schedule=1)).text
+    assert "What it had queued is cancelled (1)." in said
+    await settled(bot, message)
+    assert await state_of(bot, post) is PostState.CANCELLED
+    assert "It was cancelled." in message.text
+
+
+async def test_drafts_of_who_is_forgotten_are_deleted(bot: Commanded) -> None:
+    _, message = await noticed(bot, draft)
+    await bot.app.database.run(lambda db: hold(db, bot.place, "ben"))
+    asked = await bot.use(bot.mod, "forget", handle="jo")
+    bot.world.press(asked, bot.mod, "Forget")
+    await bot.world.until(lambda: message.deleted)
+    await bot.world.until(lambda: not len(bot.front.following))
+    assert await bot.app.database.run(lambda db: erase.standing(db, "discord", 9)) == []
+
+
+async def test_what_cannot_be_deleted_is_said_in_the_log_and_hinders_nothing(
+    bot: Commanded, caplog: pytest.LogCaptureFixture
+) -> None:
+    hidden = bot.world.add_channel(bot.guild, "hidden")
+    bot.world.forbid(hidden, Permission.VIEW_CHANNEL)
+    _, message = await noticed(bot, draft)
+
+    def forgotten(db: Db) -> None:
+        now = clock.now_ms()
+        for account, id in ((hidden.id, "77"), (bot.channel.id, "78")):
+            outbox.add(db, "discord", account, id, {}, "", now, now + 1, now, kind="notice", place=bot.place)
+            db.execute("UPDATE outbox SET remote_id = ? WHERE cause_key = ?", [id, id])
+        values = "state = 'posted', text = '', cause = ?"
+        db.execute(f"UPDATE outbox SET {values} WHERE kind = 'notice'", [erase.REDUCED])
+
+    await bot.app.database.run(forgotten)
+    await withdraw.withdraw(bot.front)
+    assert message.deleted
+    assert "message 77 tells of what is forgotten and cannot be deleted" in caplog.text
+    assert await bot.app.database.run(lambda db: erase.standing(db, "discord", 9)) == []

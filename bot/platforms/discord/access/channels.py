@@ -42,6 +42,24 @@ def missing_of(held: discord.Permissions, thread: bool = False) -> list[str]:
     return [name for name, granted in needed.items() if not granted]
 
 
+async def silenced(interaction: Interaction, account: str) -> str | None:
+    """Why the bot cannot speak in a channel of this server, in a sentence; None if it can, as far as is known."""
+    guild = interaction.guild
+    if guild is None or not account.isdecimal():
+        return None
+    channel: object = guild.get_channel_or_thread(int(account))
+    try:
+        channel = channel or await guild.fetch_channel(int(account))  # a thread that rests, for instance
+    except (discord.NotFound, discord.Forbidden, discord.InvalidData):
+        return "The bot does not find that channel: choose another one."
+    except (discord.HTTPException, OSError):
+        return None
+    if not isinstance(channel, discord.abc.GuildChannel | discord.Thread):
+        return None
+    missing = missing_of(channel.permissions_for(guild.me), isinstance(channel, discord.Thread))
+    return f"The bot cannot speak there: it needs {', '.join(missing)}." if missing else None
+
+
 def _theirs(channel: Channel, interaction: Interaction) -> discord.Permissions:
     if not isinstance(interaction.user, discord.Member):
         return discord.Permissions.none()

@@ -88,9 +88,10 @@ def _clock_time(row: interactions.Interaction) -> str:
 def spoken(row: interactions.Interaction) -> str:
     """The answer in plain text, with what was asked: who reads it may have forgotten."""
     assert row.answer is not None
-    who, at = persona_of(row), _clock_time(row)
+    at = _clock_time(row)
+    who = persona_of(row) if row.asked else ""  # forgotten meanwhile
     if "sentence" in row.answer:
-        return f"What was asked at {at} UTC about {who}: {row.answer['sentence']}"
+        return f"What was asked at {at} UTC{who and f' about {who}'}: {row.answer['sentence']}"
     prompt = str(row.asked.get("prompt") or "")
     about = f' with "{prompt[:QUOTED]}"' if prompt else ""
     texts = [str(candidate["text"]) for candidate in row.answer["candidates"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import discord
@@ -18,6 +19,7 @@ from bot.platforms.discord.kinds import Command, Press, for_all
 from bot.platforms.discord.layout.listing import sentence
 from bot.platforms.discord.layout.parts import RED, button, view
 from bot.platforms.discord.texts import name, said
+from bot.platforms.discord.withdraw import withdraw
 from bot.web.operation import Answer
 from bot.web.operations import people
 
@@ -53,6 +55,7 @@ async def forgotten(front: Front, interaction: Interaction, handle: str, index: 
     await require_forget(front, interaction, handle)
     await interaction.response.edit_message(view=sentence(f"Forgetting @{handle} …"))
     went = await front.ask(interaction, people.forget, people.Forget(handle=handle))
+    front.following.start(f"withdraw:{interaction.id}", partial(withdraw, front))
     await interaction.edit_original_response(view=told(went, interaction.guild_id))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from discord import app_commands
@@ -16,6 +17,7 @@ from bot.platforms.discord.front import PLATFORM, Front, Interaction
 from bot.platforms.discord.kinds import Command, group
 from bot.platforms.discord.layout.listing import Line, Listing, listing
 from bot.platforms.discord.layout.parts import moment, place, view
+from bot.platforms.discord.review import redress
 from bot.platforms.discord.sentences import show, tell
 from bot.platforms.discord.texts import name, quoted
 from bot.web.operation import Answer, Asked
@@ -183,6 +185,8 @@ def _add_change(to: app_commands.Group, front: Front, called: str, description: 
         cancelled = len(answer.get("cancelled", ()))
         taken = f" What it had queued is cancelled ({cancelled})." if cancelled else ""
         await tell(interaction, f"Schedule {schedule} is {answer['state']}.{taken}")
+        if cancelled:  # their notices still have buttons
+            front.following.start(f"redress:{interaction.id}", partial(redress, front, answer["cancelled"]))
 
     command.autocomplete("schedule")(_completing(front))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from discord import app_commands
 
-from bot.platforms.discord.access.channels import Channel, account_of
+from bot.platforms.discord.access.channels import Channel, account_of, silenced
 from bot.platforms.discord.front import PLATFORM, Front, Interaction
 from bot.platforms.discord.kinds import Command, for_moderators
 from bot.platforms.discord.layout.parts import place, view
@@ -24,6 +24,8 @@ def settings(front: Front) -> Command:
         account = None if notices is None else account_of(interaction, notices)
         answer = await front.ask(interaction, places.settle, places.Settle(notices=account, webhooks=webhooks))
         shown = place(PLATFORM, answer["notices"]) if answer["notices"] else "nowhere yet"
+        if answer["notices"] and (why := await silenced(interaction, str(answer["notices"]))):
+            shown = f"{shown}\n{why} Until then whoever runs the bot gets them."
         named = "yes" if answer["webhooks"] else "no"
         lines = f"Drafts and notices are shown in: {shown}\nAnswers under the persona's own name: {named}"
         await show(interaction, view("**Settings**", lines, *([] if interaction.guild_id is None else [WHO])))
