@@ -125,8 +125,8 @@ async def opted_out(front: Front, interaction: Interaction, handle: str | None, 
     if handle is None:
         await front.ask(interaction, people.leave, people.OptOut())
         return (
-            "From now on the bot does not answer, quote or hear you, here or anywhere else. To take it back use "
-            "/optout and set undo to True."
+            "From now on the bot does not answer, quote or hear you, here or anywhere else. Commands that "
+            "you use are still answered. To take it back use /optout and set undo to True."
         )
     if undo:
         raise OperatorOnly()
