@@ -42,7 +42,7 @@ layouts: st.SearchStrategy[Made] = st.one_of(
         st.tuples(
             st.builds(
                 Imitation, st.just(ID), hostile, st.lists(hostile, min_size=1, max_size=5).map(tuple), hostile,
-                st.booleans(),
+                elsewhere=st.booleans(),
             )
         ),
     ),
