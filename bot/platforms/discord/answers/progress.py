@@ -58,6 +58,8 @@ class Progress:
         self.changing = asyncio.Lock()
 
     def hear(self, event: Mapping[str, Any]) -> None:
+        if "step" in self._told and "step" not in event:  # the trainer knows better than the queue
+            event = {name: told for name, told in event.items() if name != "eta_seconds"}
         self._told.update({name: told for name, told in event.items() if told is not None})
         measured = event.get("heldout_loss")
         if measured is not None and measured not in self._held_out[-1:]:
