@@ -214,7 +214,6 @@ def environ(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dict[s
         "HOME": str(tmp_path_factory.mktemp("home")),
         "OMP_WAIT_POLICY": "passive",
         "HF_HUB_OFFLINE": "1",
-        **({"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}),
         "MOCKINGBIRD__MODEL__BASE": str(tiny_base),
         "MOCKINGBIRD__MODEL__DEVICE": "cpu",
         "MOCKINGBIRD__SAMPLING__MAX_TOKENS": "40",

@@ -231,17 +231,7 @@ def check_size(corpus: Corpus, counts: dict[str, Counts], config: Config) -> tup
     for handle, held in counts.items():
         characters, tweets = corpus.characters(handle), corpus.tweets(handle)
         if characters < config.training.min_characters or corpus.different(handle) < FEWEST_TEXTS:
-            raise TooLittleText(
-                handle=handle,
-                characters=characters,
-                tweets=tweets,
-                needed=config.training.min_characters,
-                fewest=FEWEST_TEXTS,
-                downloaded=held.downloaded,
-                retweets=held.retweets,
-                short=held.short,
-                kept=held.kept,
-            )
+            raise too_little(handle, held, characters, tweets, config)
         if characters < config.training.warn_characters:
             warnings.append(
                 f"@{handle} has only {characters:,} characters in {tweets:,} usable tweets: below "
@@ -255,17 +245,21 @@ def check_held(db: Db, handle: str, place: str, config: Config) -> None:
     held = timelines.counts(db, handle, place)
     tweets, characters = timelines.written(db, handle, place)
     if held is not None and (characters < config.training.min_characters or tweets < FEWEST_TEXTS):
-        raise TooLittleText(
-            handle=handle,
-            characters=characters,
-            tweets=tweets,
-            needed=config.training.min_characters,
-            fewest=FEWEST_TEXTS,
-            downloaded=held.downloaded,
-            retweets=held.retweets,
-            short=held.short,
-            kept=held.kept,
-        )
+        raise too_little(handle, held, characters, tweets, config)
+
+
+def too_little(handle: str, held: Counts, characters: int, tweets: int, config: Config) -> TooLittleText:
+    return TooLittleText(
+        handle=handle,
+        characters=characters,
+        tweets=tweets,
+        needed=config.training.min_characters,
+        fewest=FEWEST_TEXTS,
+        downloaded=held.downloaded,
+        retweets=held.retweets,
+        short=held.short,
+        kept=held.kept,
+    )
 
 
 def check_disk(data: Path, base: Path, recipe: Recipe) -> None:

@@ -56,16 +56,17 @@ def seen(db: sqlite_utils.Database, name: str, place: str | None) -> Persona | N
     if place is None:
         return find(db, name)
     wanted = slug(split(name))
-    return next((persona for persona in seen_from(db, place) if persona.slug == wanted), None)
+    own = _one(db, "WHERE personas.place = ? AND slug = ?", place, wanted)
+    return own or _one(db, "WHERE shared = 1 AND slug = ?", wanted)
 
 
 def seen_from(db: sqlite_utils.Database, place: str | None) -> list[Persona]:
     """All personas that the people of a place may use, in alphabetical order."""
     if place is None:
         return every(db)
-    where = f"{_SELECT} WHERE personas.place = ? OR shared GROUP BY personas.id ORDER BY slug, personas.place = ? DESC"
+    where = f"{_SELECT} WHERE personas.place = ? OR shared = 1 GROUP BY personas.id"
     first: dict[str, Persona] = {}
-    for row in db.query(where, [place, place]):
+    for row in db.query(f"{where} ORDER BY slug, personas.place = ? DESC", [place, place]):
         first.setdefault(row["slug"], _persona(row))
     return list(first.values())
 
@@ -101,7 +102,8 @@ def complete(db: sqlite_utils.Database, place: str, typed: str, most: int) -> li
     first, then others of which one handle does; behind a first handle also who could be mixed with it."""
     *whole, begun = [part.lstrip("@").lower() for part in re.split(r"[-+,\s]+", typed.lstrip())]
     rows = db.execute(
-        "SELECT DISTINCT slug FROM personas WHERE (place = ? OR shared) AND run_id IS NOT NULL ORDER BY slug", [place]
+        "SELECT DISTINCT slug FROM personas WHERE (place = ? OR shared = 1) AND run_id IS NOT NULL ORDER BY slug",
+        [place],
     )
     slugs = [tuple(str(row[0]).split("-")) for row in rows]
     found: dict[str, bool] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import types
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 import discord
 import discord.http
+import pytest
 
 from bot.app import App
 from bot.clock import now_ms
@@ -36,6 +38,12 @@ from bot.store.database import Database, Db
 from models.wire import Progress
 from tests.servers.discord.clients import running
 from tests.servers.discord.conftest import Place
+
+
+def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """discord.py waits up to 7 s before it repeats what was answered by 5xx: not here."""
+    quick = types.SimpleNamespace(**{**vars(asyncio), "sleep": lambda seconds: asyncio.sleep(min(seconds, 0.001))})
+    monkeypatch.setattr(discord.webhook.async_, "asyncio", quick)
 
 
 @dataclass

@@ -6,11 +6,9 @@ import asyncio
 import signal
 import sqlite3
 import sys
-import types
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import discord.webhook.async_
 import pytest
 
 from bot.errors import NothingAcceptable
@@ -18,7 +16,7 @@ from bot.platforms.discord.answers import ask, original, progress
 from bot.platforms.discord.answers.aloud import spoken
 from bot.store import erase, interactions, outbox
 from bot.store.database import Db
-from tests.platforms.discord.fronted import Bot
+from tests.platforms.discord.fronted import Bot, hasten
 from tests.servers.discord.clients import send_discord_py
 from tests.servers.discord.conftest import Place, place
 from tests.servers.discord.objects import Permission
@@ -33,10 +31,8 @@ SEND = "POST /channels/{channel_id}/messages"
 
 @pytest.fixture
 async def bot(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
-    """discord.py waits up to 7 s before it repeats what was answered by 5xx: not here."""
     send_discord_py(monkeypatch, place.server)
-    quick = types.SimpleNamespace(**{**vars(asyncio), "sleep": lambda seconds: asyncio.sleep(min(seconds, 0.001))})
-    monkeypatch.setattr(discord.webhook.async_, "asyncio", quick)
+    hasten(monkeypatch)
     monkeypatch.setattr(original, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(progress, "FIRST_S", 0.05)
     bot = Bot(place, tmp_path / "data")

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import types
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
 
-import discord.webhook.async_
 import pytest
 
 from bot.domain import Job, JobState, Post
@@ -19,7 +16,7 @@ from bot.platforms.discord.commands import imitate
 from bot.platforms.discord.commands.imitate import Looked
 from bot.store import opt_outs, outbox
 from models.wire import Progress
-from tests.platforms.discord.fronted import Bot
+from tests.platforms.discord.fronted import Bot, hasten
 from tests.servers.discord.clients import send_discord_py
 from tests.servers.discord.conftest import Place, place
 from tests.servers.discord.objects import Interaction, Message, User, walk
@@ -33,8 +30,7 @@ ORIGINAL = "PATCH /webhooks/{webhook_id}/{webhook_token}/messages/@original"
 @pytest.fixture
 async def bot(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
     send_discord_py(monkeypatch, place.server)
-    quick = types.SimpleNamespace(**{**vars(asyncio), "sleep": lambda seconds: asyncio.sleep(min(seconds, 0.001))})
-    monkeypatch.setattr(discord.webhook.async_, "asyncio", quick)
+    hasten(monkeypatch)
     monkeypatch.setattr(progress, "FIRST_S", 0.05)
     monkeypatch.setattr(progress, "EVERY_S", 0.05)
     bot = Bot(place, tmp_path / "data")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import types
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import discord.webhook.async_
 import pytest
 
 from bot.platforms.discord.answers import original, webhook
 from bot.platforms.discord.answers.webhook import name_of
 from bot.store import places
-from tests.platforms.discord.fronted import Bot
+from tests.platforms.discord.fronted import Bot, hasten
 from tests.servers.discord.clients import send_discord_py
 from tests.servers.discord.conftest import Place, place
 from tests.servers.discord.objects import Channel, Guild, Message, Permission, Webhook
@@ -30,8 +27,7 @@ ORIGINAL = "PATCH /webhooks/{webhook_id}/{webhook_token}/messages/@original"
 async def bot(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
     """In a server that wants it, where the bot may."""
     send_discord_py(monkeypatch, place.server)
-    quick = types.SimpleNamespace(**{**vars(asyncio), "sleep": lambda seconds: asyncio.sleep(min(seconds, 0.001))})
-    monkeypatch.setattr(discord.webhook.async_, "asyncio", quick)
+    hasten(monkeypatch)
     monkeypatch.setattr(original, "FIRST_WAIT_S", 0.01)
     monkeypatch.setattr(webhook, "LOOKS_S", (0.0, 0.02))
     place.guild.everyone.permissions |= Permission.MANAGE_WEBHOOKS
